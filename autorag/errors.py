@@ -1,0 +1,59 @@
+"""The error tree. Every error a user can cause names the offending key and value.
+
+``InputError`` and its children mean that something given to AutoRAG is wrong (the command line
+exits with 2); every other ``AutoragError`` means that work failed (exit 1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class AutoragError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class InputError(AutoragError):
+    """Something given is wrong.
+
+    Attributes:
+        key: the name of the offending thing (a knob, a path with a line number, a metric).
+        value: its offending value.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, value: Any = None) -> None:
+        super().__init__(message)
+        self.key = key
+        self.value = value
+
+
+class ConfigError(InputError):
+    """A configuration that is not in the space: unknown, inactive or out-of-domain knob."""
+
+
+class ObjectiveError(InputError):
+    """An objective that cannot be parsed or names an unknown metric."""
+
+
+class DocumentsError(InputError):
+    """Documents that cannot be read."""
+
+
+class QueriesError(InputError):
+    """Queries that cannot be read, or whose gold does not exist."""
+
+
+class MissingModelError(InputError):
+    """A model package that is not installed."""
+
+
+class MeasurementError(AutoragError):
+    """A configuration that could not be measured."""
+
+
+class MeasurementCancelled(MeasurementError):
+    """A measurement stopped on purpose: deadline passed or the user asked."""
+
+
+class StoreError(AutoragError):
+    """What is remembered cannot be read or written."""

@@ -1,0 +1,1 @@
+"""Judging a pipeline: gold units, ranking and answer metrics, paired comparisons."""

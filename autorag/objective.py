@@ -1,0 +1,129 @@
+"""Objectives: one metric to optimise subject to service-level objectives (SLOs).
+
+    max ndcg_at_10 subject to latency_p95_ms <= 20, context_tokens <= 2000
+
+Inside, objectives are minimised and a constraint is feasible at ``<= 0``; this is the only module
+that knows that sign.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from autorag.errors import ObjectiveError
+from autorag.metrics import metric
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_OBJECTIVE = re.compile(r"(max|min)\s+(\w+)(?:\s+subject\s+to\s+(.+))?", re.I | re.S)
+_SLO = re.compile(rf"(\w+)\s*(<=|>=|≤|≥|<|>)\s*({_NUMBER})", re.I)
+
+FORM = 'expected "max|min METRIC [subject to METRIC <=|>= NUMBER, ...]"'
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """A bound on one metric, inclusive."""
+
+    metric: str
+    at_most: bool
+    bound: float
+
+    def violation(self, measured: Mapping[str, float]) -> float:
+        """How far the bound is missed, in units of the metric; ``<= 0`` is feasible.
+
+        A metric that was not measured counts as missed by infinity.
+        """
+        value = measured.get(self.metric, math.nan)
+        if math.isnan(value):
+            return math.inf
+        return value - self.bound if self.at_most else self.bound - value
+
+    def __str__(self) -> str:
+        return f"{self.metric} {'<=' if self.at_most else '>='} {self.bound:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What to optimise, and what must hold."""
+
+    metric: str
+    direction: Literal["max", "min"]
+    slos: tuple[Slo, ...] = ()
+
+    def cost(self, measured: Mapping[str, float]) -> float:
+        """The value to minimise; infinity when it was not measured."""
+        value = measured.get(self.metric, math.nan)
+        if math.isnan(value):
+            return math.inf
+        return -value if self.direction == "max" else value
+
+    def violations(self, measured: Mapping[str, float]) -> list[Slo]:
+        """The SLOs that do not hold."""
+        return [s for s in self.slos if s.violation(measured) > 0]
+
+    def feasible(self, measured: Mapping[str, float]) -> bool:
+        """Whether every SLO holds."""
+        return not self.violations(measured)
+
+    def rank(self, measured: Mapping[str, float]) -> tuple[float, float]:
+        """Sort key, smaller is better: feasible before infeasible, those by relative violation."""
+        missed = sum(s.violation(measured) / max(abs(s.bound), 1e-9) for s in self.violations(measured))
+        return (missed, self.cost(measured))
+
+    def explain(self, measured: Mapping[str, float]) -> list[str]:
+        """One sentence per violated SLO."""
+        return [
+            f"{s} is violated: measured {measured[s.metric]:.4g}"
+            if s.metric in measured
+            else f"{s} cannot be checked: {s.metric} was not measured"
+            for s in self.violations(measured)
+        ]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric named."""
+        return tuple(dict.fromkeys([self.metric, *(s.metric for s in self.slos)]))
+
+    @property
+    def needs_generation(self) -> bool:
+        """Whether answers must be generated to evaluate it."""
+        return any(metric(m).needs_generation for m in self.metrics)
+
+    def __str__(self) -> str:
+        tail = f" subject to {', '.join(str(s) for s in self.slos)}" if self.slos else ""
+        return f"{self.direction} {self.metric}{tail}"
+
+
+DEFAULT_OBJECTIVE = Objective(
+    "ndcg_at_10", "max", (Slo("latency_p95_ms", True, 100.0), Slo("context_tokens", True, 2000.0))
+)
+
+
+def parse_objective(text: str) -> Objective:
+    """Parse an objective expression.
+
+    Raises:
+        ObjectiveError: not of the form, unknown metric, or a metric bounded twice the same way.
+    """
+    match = _OBJECTIVE.fullmatch(text.strip())
+    if match is None:
+        raise ObjectiveError(f"cannot parse objective {text!r}: {FORM}", key="objective", value=text)
+    direction: Literal["max", "min"] = "max" if match[1].lower() == "max" else "min"
+    slos = tuple(_parse_slo(part) for part in re.split(r",|\band\b", match[3])) if match[3] else ()
+    bounds = [(s.metric, s.at_most) for s in slos]
+    if len(set(bounds)) != len(bounds):
+        raise ObjectiveError(f"objective {text!r} bounds a metric twice", key="objective", value=text)
+    return Objective(metric(match[2]).name, direction, slos)
+
+
+def _parse_slo(text: str) -> Slo:
+    match = _SLO.fullmatch(text.strip())
+    if match is None:
+        raise ObjectiveError(
+            f"cannot parse constraint {text.strip()!r}: {FORM}", key="objective", value=text
+        )
+    return Slo(metric(match[1]).name, match[2] in ("<=", "≤", "<"), float(match[3]))

@@ -1,0 +1,1 @@
+"""The reference RAG pipeline: parse, chunk, embed, index, retrieve, rerank, generate."""

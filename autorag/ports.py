@@ -1,0 +1,172 @@
+"""The seams: what the core needs from the outside, each with a fake in ``tests/fakes.py``.
+
+A *measurer* runs a config on queries, a *trial log* remembers trials, a *cost model* predicts the
+seconds and bytes a config will take, a *predictor* its metrics, a *clock* tells time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from autorag.evaluation.paired import Interval
+from autorag.space import Config
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total) while a measurement runs."""
+
+TrialState = Literal["running", "finished", "failed", "skipped", "censored"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """One query measured once under one config.
+
+    Attributes:
+        metrics: per-query metrics, by the names of ``autorag.metrics`` where they are means of
+            these (``ndcg_at_10``, ...) plus ``context_tokens``.
+        stage_ms: milliseconds per query stage; ``ttft`` and ``generate`` when generated.
+        chunk_ids: ids of the ranked contexts, hex, best first.
+        scores: their scores, same order.
+        prompt: address of the prompt, when generated.
+    """
+
+    query: str
+    metrics: Mapping[str, float]
+    stage_ms: Mapping[str, float]
+    chunk_ids: Sequence[str] = ()
+    scores: Sequence[float] = ()
+    prompt: str | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One config measured on one workload.
+
+    Attributes:
+        metrics: flat, metric name → number; metrics that do not apply are absent.
+        stages: query stage → ``{"p50_ms", "p95_ms"}``.
+        reused: build stages answered from the artifact store, in pipeline order.
+        build_s: seconds per build stage that was not.
+        queries: per query, of the repeat that the metrics come from.
+        conditions: how it was measured (repeats, CPU pressure, threads, host).
+    """
+
+    metrics: Mapping[str, float]
+    stages: Mapping[str, Mapping[str, float]]
+    reused: Sequence[str]
+    build_s: Mapping[str, float]
+    queries: Sequence[QueryResult]
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One config of a study, immutable once it is no longer ``running``.
+
+    ``number`` counts from 0 (the default config). ``reason`` says why it failed or was skipped.
+    """
+
+    number: int
+    config: Config
+    state: TrialState
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    reused: Sequence[str] = ()
+    seconds: float = 0.0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a config will take: wall seconds and bytes of new artifacts."""
+
+    seconds: float
+    disk_bytes: float
+
+
+class Measurer(Protocol):
+    """Runs configs for real (or answers from a table of real runs)."""
+
+    def measure(
+        self,
+        config: Config,
+        queries: Sequence[str],
+        *,
+        generate: bool = False,
+        deadline: float | None = None,
+        progress: Progress | None = None,
+    ) -> Measurement:
+        """Measure one config on these queries of its workload.
+
+        Args:
+            queries: query ids, in the order in which they are asked.
+            generate: also generate answers, on a subsample.
+            deadline: on the clock's ``monotonic``; past it the run is stopped.
+
+        Raises:
+            MeasurementError: the config could not be measured.
+            MeasurementCancelled: the deadline passed.
+        """
+
+
+class TrialLog(Protocol):
+    """Remembers the trials of one study. Finished trials never change."""
+
+    def trials(self) -> list[Trial]:
+        """All trials in number order."""
+
+    def start(self, number: int, config: Config) -> None:
+        """Record that a trial runs now."""
+
+    def finish(self, number: int, measurement: Measurement, seconds: float) -> None:
+        """Record its result, all rows or none."""
+
+    def close(self, number: int, state: TrialState, reason: str, seconds: float) -> None:
+        """Record that it ended without a result."""
+
+    def discard_running(self) -> int:
+        """Forget trials that a killed process left running; returns how many."""
+
+    def query_results(self, number: int) -> list[QueryResult]:
+        """The per-query results of a finished trial."""
+
+
+class CostModel(Protocol):
+    """Predicts what measuring a config takes, given the artifacts already built."""
+
+    def estimate(self, config: Config, queries: int) -> Estimate: ...
+
+    def observe(self, config: Config, measurement: Measurement) -> None:
+        """Learn from a finished measurement."""
+
+
+class Predictor(Protocol):
+    """Predicts metrics of configs nobody has run."""
+
+    def predict(self, configs: Iterable[Config]) -> list[Mapping[str, Interval]]: ...
+
+
+class Clock(Protocol):
+    """Time, passed in so that tests own it."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, for durations."""
+
+    def time(self) -> float:
+        """Seconds since the epoch, for records."""
+
+
+class SystemClock:
+    """The real clock."""
+
+    def monotonic(self) -> float:
+        import time
+
+        return time.monotonic()
+
+    def time(self) -> float:
+        import time
+
+        return time.time()
