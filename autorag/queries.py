@@ -100,7 +100,7 @@ def split_queries(
         if len(report) + len(groups[group]) <= wanted:
             report.update(groups[group])
     if not report and len(groups) > 1:
-        report.update(min(groups, key=len))
+        report.update(sorted(groups, key=len)[0])
     search = [q for i, q in enumerate(queries) if i not in report]
     return search, [q for i, q in enumerate(queries) if i in report]
 

@@ -194,10 +194,15 @@ def _load_lsa(loading: Loading) -> Embedder:
     return Lsa(from_json_array(arrays["words"]), arrays["idf"], arrays["components"])
 
 
+def static_folder(models: Path) -> Path:
+    """Where the static model is kept once it is made."""
+    source = bytes_address((minilm_folder() / "config.json").read_bytes())[:12]
+    return models / f"static-minilm-{STATIC_DIM}-{source}"
+
+
 def static_model(models: Path) -> Path:
     """The folder of the static model, distilled from MiniLM on first use (about 15 seconds)."""
-    source = bytes_address((minilm_folder() / "config.json").read_bytes())[:12]
-    folder = models / f"static-minilm-{STATIC_DIM}-{source}"
+    folder = static_folder(models)
     if not (folder / "model.safetensors").is_file():
         _distill(folder)
     return folder

@@ -143,10 +143,11 @@ class VectorSearch:
         return rows_found[best], exact[best]
 
     def _search_parameters(self, knobs: Mapping[str, Any]) -> Any:
+        faiss: Any = self._faiss
         if "retrieve.nprobe" in knobs:
-            return self._faiss.SearchParametersIVF(nprobe=int(knobs["retrieve.nprobe"]))
+            return faiss.SearchParametersIVF(nprobe=int(knobs["retrieve.nprobe"]))
         if "retrieve.ef_search" in knobs:
-            return self._faiss.SearchParametersHNSW(efSearch=int(knobs["retrieve.ef_search"]))
+            return faiss.SearchParametersHNSW(efSearch=int(knobs["retrieve.ef_search"]))
         return None
 
 

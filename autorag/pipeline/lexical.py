@@ -102,3 +102,4 @@ def _no_words(rows: int) -> dict[str, Any]:
 def _install(bm25: Any, scores: dict[str, Any], words: dict[str, int]) -> None:
     bm25.scores = scores
     bm25.vocab_dict = words
+    bm25.nonoccurrence_array = None

@@ -20,6 +20,7 @@ from autorag.pipeline.build import (
     load_embedder,
     weights_bytes,
 )
+from autorag.pipeline.embedders import Embedder
 from autorag.pipeline.fusion import Ranked, fuse
 from autorag.pipeline.generate import (
     Answer,
@@ -63,8 +64,8 @@ class Pipeline:
         self._alpha = float(config.get("retrieve.alpha", 1.0))
         self._depth = int(config.get("rerank.depth", 0))
         self._k = int(config["retrieve.k"])
-        self._cache = ResultCache(int(config["cache.mb"]) * 10**6)
-        self._embedder = None
+        self.forget()
+        self._embedder: Embedder | None = None
         self._vectors: VectorSearch | None = None
         if built.vectors is not None:
             threads = int(config["threads.embed"])
@@ -103,6 +104,10 @@ class Pipeline:
         result = Result(candidates[0][: self._k], candidates[1][: self._k], clock.stage_ms)
         self._cache.put(question, result)
         return result
+
+    def forget(self) -> None:
+        """Empty the result cache."""
+        self._cache = ResultCache(int(self.config["cache.mb"]) * 10**6)
 
     def generate(self, question: str, result: Result) -> tuple[Answer, str]:
         """The answer from the first contexts, and the prompt it was generated from."""

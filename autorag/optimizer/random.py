@@ -1,0 +1,63 @@
+"""Random search (Bergstra and Bengio, 2012), ordered so that trials share artifacts.
+
+Configs are drawn in blocks. Within a block they are sorted by what they build (chunk, embed,
+index knobs), so that a build is made once and its hot knobs are tried one after the other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from autorag.ports import Trial
+from autorag.space import Config, Space
+from autorag.stages import stage_knobs
+
+BLOCK = 16
+EXHAUSTED_BLOCKS = 50
+"""Blocks without anything new after which the space counts as exhausted."""
+
+
+class RandomSearch:
+    """Uniform draws from the space.
+
+    Args:
+        block: configs drawn and sorted together; the number of trials is a good choice.
+    """
+
+    name = "random"
+
+    def __init__(self, space: Space, seed: int, block: int = BLOCK) -> None:
+        self._space = space
+        self._seed = seed
+        self._block = max(1, block)
+
+    def propose(self, trials: Sequence[Trial]) -> Config | None:
+        tried = {t.config for t in trials}
+        stale = 0
+        for number in itertools.count():
+            new = [c for c in self._drawn(number) if c not in tried]
+            if new:
+                return new[0]
+            stale += 1
+            if stale > EXHAUSTED_BLOCKS + len(trials):
+                return None
+        return None
+
+    def block(self) -> list[Config]:
+        """The first configs that would be proposed."""
+        return self._drawn(0)
+
+    def _drawn(self, number: int) -> list[Config]:
+        rng = np.random.default_rng([self._seed, number])
+        drawn = dict.fromkeys(self._space.sample(rng) for _ in range(self._block))
+        return sorted(drawn, key=build_prefix)
+
+
+def build_prefix(config: Config) -> tuple[str, ...]:
+    """Sort key: configs that share builds stand together."""
+    stages = ("chunk", "embed", "index", "rerank", "retrieve")
+    return tuple(json.dumps(stage_knobs(config, s), sort_keys=True) for s in stages)

@@ -1,0 +1,179 @@
+"""The study loop: propose, measure, remember, until trials, time or ideas run out.
+
+The default config is trial 0: measured first, beside the number of trials asked for, even if the
+budget then ends. Everything the loop knows is in the trial log; a killed study continues from it.
+Time is kept for measuring the report at the end, so that the whole study stays within its budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from autorag.errors import MeasurementCancelled, MeasurementError
+from autorag.objective import Objective
+from autorag.optimizer import Strategy
+from autorag.ports import Clock, CostModel, Estimate, Measurement, Measurer, Trial, TrialLog
+from autorag.space import Config
+
+LARGEST_SHARE = 0.4
+"""Share of the budget that one trial may be expected to take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop: ``trials`` beside the default, and ``budget_s`` seconds in all."""
+
+    trials: int
+    budget_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a study measures.
+
+    Attributes:
+        search, report: query ids of the two sides of the split.
+    """
+
+    default: Config
+    objective: Objective
+    search: tuple[str, ...]
+    report: tuple[str, ...]
+
+
+class Watcher:
+    """Told what happens; the base class ignores it."""
+
+    def trial_started(self, number: int, config: Config, estimate: Estimate) -> None: ...
+
+    def progress(self, stage: str, done: int, total: int) -> None: ...
+
+    def trial_ended(self, trial: Trial) -> None: ...
+
+    def report_started(self, config: Config) -> None: ...
+
+
+class Study:
+    """One study over its ports. ``run`` searches; ``measure_report`` measures for the report."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        measurer: Measurer,
+        log: TrialLog,
+        report_log: TrialLog,
+        costs: CostModel,
+        clock: Clock,
+        watcher: Watcher,
+    ) -> None:
+        self._plan = plan
+        self._measurer = measurer
+        self._log = log
+        self._report_log = report_log
+        self._costs = costs
+        self._clock = clock
+        self._watcher = watcher
+
+    def run(self, strategy: Strategy, limits: Limits) -> list[Trial]:
+        """Search until a limit is reached; returns all trials."""
+        for log in (self._log, self._report_log):
+            log.discard_running()
+        spent = sum(t.seconds for t in self._log.trials())
+        ends = self._clock.monotonic() + limits.budget_s - spent
+        if not self._log.trials():
+            self._run_trial(0, self._plan.default, None)
+        while True:
+            trials = self._log.trials()
+            if sum(t.number > 0 and t.state != "skipped" for t in trials) >= limits.trials:
+                return trials
+            left = ends - self._reserve(trials) - self._clock.monotonic()
+            if left <= 0:
+                return trials
+            config = strategy.propose(trials)
+            if config is None:
+                return trials
+            self._try(len(trials), config, left, limits.budget_s)
+
+    def measure_report(self, number: int) -> Trial:
+        """Measure a trial's config once on the report queries (or recall that it was)."""
+        known = {t.number: t for t in self._report_log.trials()}
+        if number in known and known[number].state == "finished":
+            return known[number]
+        trial = next(t for t in self._log.trials() if t.number == number)
+        self._watcher.report_started(trial.config)
+        self._report_log.start(number, trial.config)
+        started = self._clock.monotonic()
+        measurement = self._measure(trial.config, self._plan.report, None)
+        self._report_log.finish(number, measurement, self._clock.monotonic() - started)
+        return next(t for t in self._report_log.trials() if t.number == number)
+
+    def _try(self, number: int, config: Config, left: float, budget_s: float) -> None:
+        """Run the trial, or skip it when it is expected not to fit."""
+        estimate = self._costs.estimate(config, len(self._plan.search))
+        most = min(left, LARGEST_SHARE * budget_s)
+        if estimate.seconds > most:
+            reason = f"about {estimate.seconds:.0f} s expected, at most {most:.0f} s allowed"
+            self._log.start(number, config)
+            self._log.close(number, "skipped", reason, 0.0)
+            self._watcher.trial_ended(self._log.trials()[number])
+        else:
+            self._run_trial(number, config, self._clock.monotonic() + left)
+
+    def _run_trial(self, number: int, config: Config, deadline: float | None) -> None:
+        if deadline == math.inf:
+            deadline = None
+        estimate = self._costs.estimate(config, len(self._plan.search))
+        self._watcher.trial_started(number, config, estimate)
+        self._log.start(number, config)
+        started = self._clock.monotonic()
+        try:
+            measurement = self._measure(config, self._plan.search, deadline)
+        except MeasurementCancelled as error:
+            self._log.close(number, "skipped", str(error), self._clock.monotonic() - started)
+        except MeasurementError as error:
+            if number == 0:
+                self._log.discard_running()
+                raise
+            self._log.close(number, "failed", str(error), self._clock.monotonic() - started)
+        else:
+            self._log.finish(number, measurement, self._clock.monotonic() - started)
+            self._costs.observe(config, measurement)
+        self._watcher.trial_ended(self._log.trials()[number])
+
+    def _measure(
+        self, config: Config, queries: Sequence[str], deadline: float | None
+    ) -> Measurement:
+        return self._measurer.measure(
+            config,
+            queries,
+            generate=self._plan.objective.needs_generation,
+            deadline=deadline,
+            progress=self._watcher.progress,
+        )
+
+    def _reserve(self, trials: Sequence[Trial]) -> float:
+        """Seconds that measuring the report will take."""
+        best = best_trial(trials, self._plan.objective)
+        configs = dict.fromkeys([self._plan.default, best.config])
+        return sum(self._costs.estimate(c, len(self._plan.report)).seconds for c in configs)
+
+
+def best_trial(trials: Sequence[Trial], objective: Objective) -> Trial:
+    """The finished trial that is best: feasible first, then by value; ties go to the earlier."""
+    finished = [t for t in trials if t.state == "finished"]
+    return min(finished, key=lambda t: objective.rank(t.metrics))
+
+
+def pareto_trials(trials: Sequence[Trial], objective: Objective, other: str) -> list[Trial]:
+    """Finished trials that no other beats in both the objective and ``other`` (lower is better),
+    by ascending ``other``."""
+    finished = [t for t in trials if t.state == "finished" and other in t.metrics]
+    front: list[Trial] = []
+    for trial in sorted(finished, key=lambda t: (t.metrics[other], objective.cost(t.metrics))):
+        if not front or objective.cost(trial.metrics) < objective.cost(front[-1].metrics):
+            front.append(trial)
+    return front
+
+

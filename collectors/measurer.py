@@ -1,0 +1,138 @@
+"""Measuring in a child process, with the threads that the config says, under the host's lease."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from autorag.errors import MeasurementCancelled, MeasurementError
+from autorag.ports import Measurement, Progress
+from autorag.space import Config
+from autorag.workload import Workload, write_snapshot
+from collectors.lease import measuring_lease
+from collectors.trial_job import TrialJob, measurement_from_json
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+TAIL_LINES = 15
+
+
+class ProcessMeasurer:
+    """Measures configs of one workload, each in a process of its own.
+
+    Args:
+        home: holds ``artifacts/``, ``models/`` and ``workloads/``.
+        seed: of index training and fitted embedders.
+    """
+
+    def __init__(self, workload: Workload, home: Path, seed: int, limit_bytes: int) -> None:
+        self._home = home
+        self._seed = seed
+        self._limit_bytes = limit_bytes
+        self._snapshot = home / "workloads" / f"{workload.hash_hex}.json"
+        write_snapshot(workload, self._snapshot)
+
+    def measure(
+        self,
+        config: Config,
+        queries: Sequence[str],
+        *,
+        generate: bool = False,
+        deadline: float | None = None,
+        progress: Progress | None = None,
+    ) -> Measurement:
+        """See :class:`autorag.ports.Measurer`; ``deadline`` is on ``time.monotonic``."""
+        job = TrialJob(
+            snapshot=str(self._snapshot),
+            config=config.to_json(),
+            queries=list(queries),
+            store=str(self._home / "artifacts"),
+            store_limit_bytes=self._limit_bytes,
+            models=str(self._home / "models"),
+            seed=self._seed,
+            generate=generate,
+        )
+
+        def waiting() -> None:
+            if progress is not None:
+                progress("waiting for another measurement", 0, 0)
+
+        try:
+            with measuring_lease(deadline, waiting), tempfile.TemporaryDirectory() as folder:
+                return _run(job, Path(folder), _environment(config), deadline, progress)
+        except TimeoutError as error:
+            raise MeasurementCancelled(str(error)) from error
+
+
+def _environment(config: Config) -> dict[str, str]:
+    threads = max(int(v) for k, v in config.items() if k.startswith("threads."))
+    limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return {**os.environ, **limits, "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
+
+
+def _run(
+    job: TrialJob,
+    folder: Path,
+    environment: dict[str, str],
+    deadline: float | None,
+    progress: Progress | None,
+) -> Measurement:
+    job_path, result_path, errors = folder / "job.json", folder / "result.json", folder / "stderr"
+    job.write(job_path)
+    command = [sys.executable, "-m", "collectors.trial_process", str(job_path), str(result_path)]
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stderr, stdin=subprocess.DEVNULL,
+            env=environment, text=True,
+        )  # fmt: skip
+    try:
+        overdue = _follow(process, deadline, progress)
+    finally:
+        process.kill()
+        process.wait()
+    if overdue:
+        raise MeasurementCancelled("the deadline passed")
+    if not result_path.is_file():
+        tail = errors.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        raise MeasurementError(
+            f"the measuring process ended with {process.returncode}: " + "\n".join(tail)
+        )
+    row = json.loads(result_path.read_text(encoding="utf-8"))
+    if "error" in row:
+        raise MeasurementError(row["error"])
+    return measurement_from_json(row)
+
+
+def _follow(
+    process: subprocess.Popen[str], deadline: float | None, progress: Progress | None
+) -> bool:
+    """Pass progress on until the process ends; whether it was stopped at the deadline."""
+    assert process.stdout is not None
+    reader = threading.Thread(target=_pass_on, args=(process.stdout, progress), daemon=True)
+    reader.start()
+    while True:
+        remaining = None if deadline is None else deadline - time.monotonic()
+        if remaining is not None and remaining <= 0:
+            process.kill()
+            reader.join()
+            return True
+        try:
+            process.wait(timeout=1.0 if remaining is None else min(1.0, remaining))
+        except subprocess.TimeoutExpired:
+            continue
+        reader.join()
+        return False
+
+
+def _pass_on(lines: IO[str], progress: Progress | None) -> None:
+    for line in lines:
+        if progress is not None and line.startswith("{"):
+            row = json.loads(line)
+            progress(row["stage"], row["done"], row["total"])

@@ -1,0 +1,1 @@
+"""Predictors: analytic, later learned."""

@@ -1,0 +1,1 @@
+"""What is remembered: tables, migrations and repositories (SQLite, later PostgreSQL by URL)."""

@@ -1,0 +1,213 @@
+"""Repositories: studies, their trials and per-query results.
+
+Contract: every method is one transaction, all of its rows or none. What a method returned from is
+on disk. A trial that is no longer running never changes. Several processes may use one database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from autorag.errors import StoreError
+from autorag.hashing import ADDRESS_BYTES, address
+from autorag.ports import Clock, Measurement, QueryResult, Trial, TrialState
+from autorag.space import Config
+from store.tables import studies, trial_queries, trials
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """A study found or begun. ``resumed`` when it was there unfinished."""
+
+    id: int
+    resumed: bool
+
+
+class StudyRepository:
+    """Studies."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def open(self, workload: Mapping[str, Any], settings: Mapping[str, Any]) -> StudyRow:
+        """The unfinished study of this workload and these settings, or a new one.
+
+        Args:
+            workload: a summary with its ``hash``.
+            settings: everything that makes two studies the same (objective, space, strategy,
+                seed, limits, split).
+        """
+        identity = address([workload["hash"], dict(settings)])
+        with self._engine.begin() as connection:
+            known = connection.scalar(
+                select(studies.c.id)
+                .where(studies.c.identity == identity, studies.c.state == "running")
+                .order_by(studies.c.id.desc())
+            )
+            if known is not None:
+                return StudyRow(known, resumed=True)
+            row = {
+                "identity": identity,
+                "state": "running",
+                "workload": dict(workload),
+                "workload_hash": workload["hash"],
+                "settings": dict(settings),
+                "created_at": int(self._clock.time()),
+            }
+            inserted = connection.execute(insert(studies), row).inserted_primary_key
+            assert inserted is not None
+            return StudyRow(inserted[0], resumed=False)
+
+    def finish(self, study: int, outcome: Mapping[str, Any]) -> None:
+        """Record that a study ended, with its outcome."""
+        values = {
+            "state": "finished",
+            "outcome": dict(outcome),
+            "finished_at": int(self._clock.time()),
+        }
+        with self._engine.begin() as connection:
+            connection.execute(update(studies).where(studies.c.id == study).values(values))
+
+    def measured_configs(self, workload_hash: str) -> list[Config]:
+        """Configs that were measured on this workload before, in any study."""
+        query = (
+            select(trials.c.config)
+            .join(studies, studies.c.id == trials.c.study_id)
+            .where(studies.c.workload_hash == workload_hash, trials.c.state == "finished")
+        )
+        with self._engine.begin() as connection:
+            return [_config(c) for c in connection.scalars(query)]
+
+
+class SqlTrialLog:
+    """The trials of one side of a study; see :class:`autorag.ports.TrialLog`."""
+
+    def __init__(self, engine: Engine, clock: Clock, study: int, split: str) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._study = study
+        self._split = split
+
+    def trials(self) -> list[Trial]:
+        query = select(trials).where(*self._mine()).order_by(trials.c.number)
+        with self._engine.begin() as connection:
+            return [_trial(row) for row in connection.execute(query)]
+
+    def start(self, number: int, config: Config) -> None:
+        row = {
+            "study_id": self._study,
+            "split": self._split,
+            "number": number,
+            "config": config.to_json(),
+            "config_hash": config.hash_hex,
+            "state": "running",
+            **{c: {} for c in ("metrics", "stages", "build_s", "conditions")},
+            "reused": [],
+            "seconds": 0.0,
+            "started_at": int(self._clock.time()),
+        }
+        with self._engine.begin() as connection:
+            connection.execute(insert(trials), row)
+
+    def finish(self, number: int, measurement: Measurement, seconds: float) -> None:
+        values = {
+            "state": "finished",
+            "metrics": dict(measurement.metrics),
+            "stages": {s: dict(v) for s, v in measurement.stages.items()},
+            "reused": list(measurement.reused),
+            "build_s": dict(measurement.build_s),
+            "conditions": dict(measurement.conditions),
+        }
+
+        def add_queries(connection: Connection, trial: int) -> None:
+            if measurement.queries:
+                rows = [_query_row(trial, i, q) for i, q in enumerate(measurement.queries)]
+                connection.execute(insert(trial_queries), rows)
+
+        self._end(number, values, seconds, add_queries)
+
+    def close(self, number: int, state: TrialState, reason: str, seconds: float) -> None:
+        self._end(number, {"state": state, "reason": reason}, seconds, lambda *_: None)
+
+    def discard_running(self) -> int:
+        running = delete(trials).where(*self._mine(), trials.c.state == "running")
+        with self._engine.begin() as connection:
+            return connection.execute(running).rowcount
+
+    def query_results(self, number: int) -> list[QueryResult]:
+        query = (
+            select(trial_queries)
+            .join(trials, trials.c.id == trial_queries.c.trial_id)
+            .where(*self._mine(), trials.c.number == number)
+            .order_by(trial_queries.c.position)
+        )
+        with self._engine.begin() as connection:
+            return [_query_result(row) for row in connection.execute(query)]
+
+    def _mine(self) -> tuple[Any, ...]:
+        return trials.c.study_id == self._study, trials.c.split == self._split
+
+    def _end(
+        self,
+        number: int,
+        values: Mapping[str, Any],
+        seconds: float,
+        also: Callable[[Connection, int], None],
+    ) -> None:
+        running = (*self._mine(), trials.c.number == number, trials.c.state == "running")
+        ended = {**values, "seconds": seconds, "finished_at": int(self._clock.time())}
+        try:
+            with self._engine.begin() as connection:
+                trial = connection.scalar(select(trials.c.id).where(*running))
+                if trial is None:
+                    raise StoreError(f"trial {number} is not running: finished trials never change")
+                connection.execute(update(trials).where(trials.c.id == trial).values(ended))
+                also(connection, trial)
+        except SQLAlchemyError as error:
+            raise StoreError(f"trial {number} could not be recorded: {error}") from error
+
+
+def _trial(row: Row[Any]) -> Trial:
+    return Trial(
+        number=row.number,
+        config=_config(row.config),
+        state=row.state,
+        metrics=row.metrics,
+        stages=row.stages,
+        reused=row.reused,
+        seconds=row.seconds,
+        reason=row.reason,
+    )
+
+
+def _config(values: Mapping[str, Any]) -> Config:
+    return Config(tuple(values.items()))
+
+
+def _query_row(trial: int, position: int, result: QueryResult) -> dict[str, Any]:
+    return {
+        "trial_id": trial,
+        "query": result.query,
+        "position": position,
+        "metrics": dict(result.metrics),
+        "stage_ms": dict(result.stage_ms),
+        "chunk_ids": bytes.fromhex("".join(result.chunk_ids)),
+        "scores": np.asarray(result.scores, dtype=np.float32).tobytes(),
+        "prompt": result.prompt,
+    }
+
+
+def _query_result(row: Row[Any]) -> QueryResult:
+    ids = [
+        row.chunk_ids[i : i + ADDRESS_BYTES].hex()
+        for i in range(0, len(row.chunk_ids), ADDRESS_BYTES)
+    ]
+    scores = np.frombuffer(row.scores, dtype=np.float32).tolist()
+    return QueryResult(row.query, row.metrics, row.stage_ms, ids, scores, row.prompt)

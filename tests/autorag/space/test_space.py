@@ -1,0 +1,242 @@
+"""Only valid configs can be made, and vectors, distance, JSON and hash agree about them."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorag.errors import ConfigError
+from autorag.space import Choice, Config, Knob, Number, Rule, Space, When
+from tests.autorag.spaces import REFERENCE, configs, spaces, spaces_with_configs
+
+MODE = Knob("search.mode", Choice(("fast", "exact")), "fast", "retrieve")
+EFFORT = Knob(
+    "search.effort",
+    Number(1, 64, integer=True, log=True),
+    8,
+    "retrieve",
+    when=(When.is_("search.mode", "fast"),),
+)
+WEIGHT = Knob("search.weight", Number(0, 1, grid=(0, 1)), 1, "retrieve")
+OWN = Space((MODE, EFFORT, WEIGHT))
+
+
+@given(spaces_with_configs())
+def test_decode_inverts_encode(case: tuple[Space, list[Config]]) -> None:
+    space, (config,) = case
+    assert space.decode(space.encode(config)) == config
+
+
+@given(spaces_with_configs())
+def test_json_round_trip(case: tuple[Space, list[Config]]) -> None:
+    space, (config,) = case
+    assert space.config(json.loads(json.dumps(config.to_json()))) == config
+
+
+@given(spaces_with_configs())
+def test_configs_made_are_valid(case: tuple[Space, list[Config]]) -> None:
+    space, (config,) = case
+    assert space.valid(config)
+
+
+@given(spaces(), st.integers(0, 2**32 - 1))
+def test_a_sample_is_what_its_values_say(space: Space, seed: int) -> None:
+    config = space.sample(np.random.default_rng(seed))
+    assert space.config(dict(config)) == config
+    assert space.sample(np.random.default_rng(seed)) == config
+
+
+@given(spaces_with_configs())
+def test_neighbours_are_distinct_valid_configs(case: tuple[Space, list[Config]]) -> None:
+    space, (config,) = case
+    neighbours = space.neighbours(config)
+    assert config not in neighbours
+    assert len(set(neighbours)) == len(neighbours) > 0
+    assert all(space.valid(n) for n in neighbours)
+
+
+@given(configs(REFERENCE))
+def test_a_neighbour_differs_in_one_knob_and_those_it_switches(config: Config) -> None:
+    for neighbour in REFERENCE.neighbours(config):
+        both = [k for k in config if k in neighbour and config[k] != neighbour[k]]
+        assert len(both) == 1
+        switched = set(config) ^ set(neighbour)
+        assert all(any(c.knob == both[0] for c in REFERENCE[k].when) for k in switched - chained())
+
+
+def chained() -> set[str]:
+    """Knobs whose condition names a knob that is itself conditional."""
+    return {k.name for k in REFERENCE if any(REFERENCE[c.knob].when for c in k.when)}
+
+
+@given(spaces_with_configs())
+def test_a_vector_has_a_column_per_coordinate(case: tuple[Space, list[Config]]) -> None:
+    space, (config,) = case
+    vector = space.encode(config)
+    assert vector.shape == (space.width,) == (len(space.columns),)
+    known = vector[~np.isnan(vector)]
+    assert np.all((known >= 0) & (known <= 1))
+
+
+@given(configs(REFERENCE))
+def test_inactive_knobs_are_nan(config: Config) -> None:
+    vector = dict(zip(REFERENCE.columns, REFERENCE.encode(config), strict=True))
+    for column, value in vector.items():
+        assert math.isnan(value) == (column.split("=")[0] not in config)
+
+
+@given(spaces_with_configs(2))
+def test_distance_is_symmetric_bounded_and_zero_only_for_equals(
+    case: tuple[Space, list[Config]],
+) -> None:
+    space, (a, b) = case
+    distance = space.distance(a, b)
+    assert 0 <= distance <= 1
+    assert distance == space.distance(b, a)
+    assert (distance == 0) == (a == b)
+    assert space.distance(a, a) == 0
+
+
+def test_distance_is_the_mean_over_knobs() -> None:
+    fast = OWN.config({"search.effort": 8})
+    assert OWN.distance(fast, OWN.config({"search.effort": 64})) == pytest.approx(0.5 / 3)
+    assert OWN.distance(fast, OWN.config({"search.mode": "exact"})) == pytest.approx(2 / 3)
+
+
+@given(configs(REFERENCE), st.randoms(use_true_random=False))
+def test_the_hash_does_not_depend_on_key_order(config: Config, random: Any) -> None:
+    items = list(config.values_by_knob)
+    random.shuffle(items)
+    assert Config(tuple(items)).hash_hex == config.hash_hex
+    assert REFERENCE.config(dict(items)).hash_hex == config.hash_hex
+
+
+@given(spaces_with_configs(2))
+def test_configs_are_equal_when_their_values_are(case: tuple[Space, list[Config]]) -> None:
+    _, (a, b) = case
+    assert (dict(a) == dict(b)) == (a == b) == (a.hash_hex == b.hash_hex)
+    assert (a == b) == (not a.changed(b))
+
+
+def test_canonical_json_is_sorted_and_dense() -> None:
+    config = OWN.config({"search.mode": "exact", "search.weight": 0.5})
+    assert config.canonical == '{"search.mode":"exact","search.weight":0.5}'
+    assert len(config.hash_hex) == 32
+    assert config != config.to_json()
+    assert repr(config) == f"Config({config.canonical})"
+
+
+def test_changed_names_both_sides() -> None:
+    changed = OWN.default().changed(OWN.config({"search.mode": "exact"}))
+    assert changed == {"search.mode": ("fast", "exact"), "search.effort": (8, None)}
+
+
+WRITTEN = OWN.config({"search.mode": "exact", "search.weight": 1})
+
+
+def sampled_with_weight_one() -> Config:
+    rng = np.random.default_rng(0)
+    draws = (OWN.sample(rng) for _ in range(1000))
+    return next(c for c in draws if c["search.mode"] == "exact" and c["search.weight"] == 1)
+
+
+def test_a_sampled_whole_number_is_the_written_one() -> None:
+    assert sampled_with_weight_one().hash_hex == WRITTEN.hash_hex
+
+
+def test_a_default_whole_number_is_the_written_one() -> None:
+    assert OWN.config({"search.mode": "exact"}).hash_hex == WRITTEN.hash_hex
+
+
+def test_a_fixed_whole_number_is_the_written_one() -> None:
+    fixed = OWN.fixed({"search.mode": "exact", "search.weight": 1})
+    assert fixed.config({"search.weight": 1.0}).hash_hex == WRITTEN.hash_hex
+
+
+def test_negative_zero_is_zero() -> None:
+    assert OWN.config({"search.weight": -0.0}) == OWN.config({"search.weight": 0})
+
+
+def test_missing_knobs_come_from_the_base_then_the_defaults() -> None:
+    base = OWN.config({"search.effort": 32})
+    config = OWN.config({"search.weight": 0.25}, base=base)
+    assert dict(config) == {"search.mode": "fast", "search.effort": 32, "search.weight": 0.25}
+
+
+def test_base_values_that_no_longer_fit_are_dropped() -> None:
+    base = {"search.mode": "fast", "search.effort": 1000, "search.gone": 1, "search.weight": 0.5}
+    assert dict(OWN.config({}, base=base)) == {**OWN.default(), "search.weight": 0.5}
+    assert "search.effort" not in OWN.config({"search.mode": "exact"}, base=base)
+
+
+def test_an_unknown_knob_is_named_with_the_closest() -> None:
+    with pytest.raises(ConfigError, match=r"search\.efort.*did you mean search\.effort\?") as error:
+        OWN.config({"search.efort": 4})
+    assert error.value.key == "search.efort"
+
+
+def test_an_unknown_knob_like_no_other_gets_no_hint() -> None:
+    with pytest.raises(ConfigError, match="unknown knob 'zzz'$"):
+        OWN.config({"zzz": 4})
+
+
+@pytest.mark.parametrize("value", [0, 65, 2.5, "8", True, None, 10**400, float("nan")])
+def test_a_value_out_of_its_domain_is_named(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"search\.effort.*an integer from 1 to 64") as error:
+        OWN.config({"search.effort": value})
+    assert error.value.key == "search.effort"
+    assert error.value.value is value
+
+
+def test_an_inactive_knob_cannot_be_set() -> None:
+    with pytest.raises(ConfigError, match=r"search\.effort = 8.*search\.mode is fast") as error:
+        OWN.config({"search.mode": "exact", "search.effort": 8})
+    assert error.value.key == "search.effort"
+    assert error.value.value == 8
+
+
+def test_a_knob_set_to_none_is_no_config() -> None:
+    assert not OWN.valid({**OWN.config({"search.mode": "exact"}), "search.effort": None})
+
+
+def test_a_partial_assignment_is_no_config() -> None:
+    assert not OWN.valid({"search.mode": "fast"})
+
+
+def test_moved_is_none_where_the_move_is_not_valid() -> None:
+    assert OWN.moved(OWN.config({"search.mode": "exact"}), "search.effort", 8) is None
+    assert OWN.moved(OWN.default(), "search.effort", 9) == OWN.config({"search.effort": 9})
+
+
+def test_a_fixed_space_has_one_value_for_the_knob() -> None:
+    fixed = REFERENCE.fixed({"index.kind": "hnsw", "retrieve.mode": "dense"})
+    rng = np.random.default_rng(0)
+    assert {fixed.sample(rng)["index.kind"] for _ in range(30)} == {"hnsw"}
+    with pytest.raises(ConfigError, match=r"index\.kind"):
+        fixed.config({"index.kind": "flat"})
+
+
+def test_fixing_checks_names_and_values() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean search\.mode"):
+        OWN.fixed({"search.mod": "fast"})
+    with pytest.raises(ConfigError, match=r"search\.effort = 0"):
+        OWN.fixed({"search.effort": 0})
+
+
+def test_rules_that_contradict_are_reported() -> None:
+    never = Space((MODE,), (Rule("search.mode", lambda values, corpus: "never"),))
+    with pytest.raises(ConfigError, match="rules contradict"):
+        never.sample(np.random.default_rng(0))
+    with pytest.raises(ConfigError, match=r"search\.mode = fast: never") as error:
+        never.default()
+    assert error.value.key == "search.mode"
+
+
+@pytest.mark.parametrize("knobs", [(MODE, MODE), (EFFORT, MODE), (EFFORT,)])
+def test_a_space_refuses_duplicates_and_forward_conditions(knobs: tuple[Knob, ...]) -> None:
+    with pytest.raises(ValueError, match="duplicate, or its condition names a later knob"):
+        Space(knobs)
