@@ -14,7 +14,7 @@ from typing import Any
 
 from autorag.errors import DocumentsError
 from autorag.hashing import address, bytes_address
-from autorag.jsonl import read_objects
+from autorag.jsonl import encodable, read_objects
 
 TEXT_FORMATS = (".txt", ".md", ".rst")
 FORMATS = (*TEXT_FORMATS, ".html", ".htm", ".pdf")
@@ -32,7 +32,7 @@ class RawDocument:
     @cached_property
     def raw_hash(self) -> str:
         """Content hash of title and bytes."""
-        return bytes_address(self.title.encode() + b"\0" + self.raw)
+        return address([self.title, bytes_address(self.raw)])
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,15 @@ def load_documents(path: Path) -> list[RawDocument]:
         documents = [_file(path, path.parent)]
     else:
         raise DocumentsError(
-            f"{path}: not a folder, a .jsonl file or one of {', '.join(FORMATS)}", key=str(path)
+            f"{path}: not a folder, a .jsonl file or one of {', '.join(FORMATS)}",
+            key="docs",
+            value=str(path),
         )
     if not documents:
-        kinds = ", ".join(FORMATS)
-        raise DocumentsError(f"no documents in {path} (looked for {kinds})", key="docs", value=str(path))
+        looked = "lines" if jsonl.is_file() else ", ".join(FORMATS)
+        raise DocumentsError(
+            f"no documents in {path} (looked for {looked})", key="docs", value=str(path)
+        )
     return documents
 
 
@@ -85,6 +89,8 @@ def _records(path: Path) -> Iterator[RawDocument]:
             raise DocumentsError(f"{where}: needs a non-empty string 'id'", key=where, value=id_)
         if not isinstance(text, str) or not isinstance(title, str):
             raise DocumentsError(f"{where}: 'text' and 'title' must be strings", key=where)
+        if not encodable(id_ + title + text):
+            raise DocumentsError(f"{where}: not valid Unicode (a lone surrogate)", key=where)
         if id_ in first:
             raise DocumentsError(
                 f"{where}: duplicate document id {id_!r} (first on line {first[id_]})",
@@ -92,7 +98,7 @@ def _records(path: Path) -> Iterator[RawDocument]:
                 value=id_,
             )
         first[id_] = number
-        yield RawDocument(id_, title, text.encode("utf-8", "surrogatepass"), "record")
+        yield RawDocument(id_, title, text.encode(), "record")
 
 
 def _files(folder: Path) -> Iterator[RawDocument]:

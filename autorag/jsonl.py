@@ -17,7 +17,7 @@ def read_objects(path: Path, error: type[InputError]) -> Iterator[tuple[int, dic
         error: unreadable file, malformed line, or a line that is no object.
     """
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     yield number, _object(line, f"{path}:{number}", error)
@@ -27,11 +27,21 @@ def read_objects(path: Path, error: type[InputError]) -> Iterator[tuple[int, dic
         raise error(f"{path}: not UTF-8 ({problem.reason})", key=str(path)) from problem
 
 
+def encodable(text: str) -> bool:
+    """Whether a text can be written as UTF-8: JSON escapes can spell lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _object(line: str, where: str, error: type[InputError]) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as problem:
-        raise error(f"{where}: malformed JSON ({problem.msg})", key=where) from problem
+    except (ValueError, RecursionError) as problem:
+        why = getattr(problem, "msg", problem)
+        raise error(f"{where}: malformed JSON ({why})", key=where) from problem
     if not isinstance(row, dict):
         raise error(f"{where}: expected an object, got {type(row).__name__}", key=where)
     return row

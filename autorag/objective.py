@@ -43,7 +43,7 @@ class Slo:
         return value - self.bound if self.at_most else self.bound - value
 
     def __str__(self) -> str:
-        return f"{self.metric} {'<=' if self.at_most else '>='} {self.bound:g}"
+        return f"{self.metric} {'<=' if self.at_most else '>='} {_short(self.bound)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,9 @@ class Objective:
 
     def rank(self, measured: Mapping[str, float]) -> tuple[float, float]:
         """Sort key, smaller is better: feasible before infeasible, those by relative violation."""
-        missed = sum(s.violation(measured) / max(abs(s.bound), 1e-9) for s in self.violations(measured))
+        missed = sum(
+            s.violation(measured) / max(abs(s.bound), 1e-9) for s in self.violations(measured)
+        )
         return (missed, self.cost(measured))
 
     def explain(self, measured: Mapping[str, float]) -> list[str]:
@@ -103,6 +105,10 @@ DEFAULT_OBJECTIVE = Objective(
 )
 
 
+def _short(x: float) -> str:
+    return f"{x:g}" if float(f"{x:g}") == x else repr(x)
+
+
 def parse_objective(text: str) -> Objective:
     """Parse an objective expression.
 
@@ -111,12 +117,16 @@ def parse_objective(text: str) -> Objective:
     """
     match = _OBJECTIVE.fullmatch(text.strip())
     if match is None:
-        raise ObjectiveError(f"cannot parse objective {text!r}: {FORM}", key="objective", value=text)
+        raise ObjectiveError(
+            f"cannot parse objective {text!r}: {FORM}", key="objective", value=text
+        )
     direction: Literal["max", "min"] = "max" if match[1].lower() == "max" else "min"
     slos = tuple(_parse_slo(part) for part in re.split(r",|\band\b", match[3])) if match[3] else ()
     bounds = [(s.metric, s.at_most) for s in slos]
     if len(set(bounds)) != len(bounds):
-        raise ObjectiveError(f"objective {text!r} bounds a metric twice", key="objective", value=text)
+        raise ObjectiveError(
+            f"objective {text!r} bounds a metric twice", key="objective", value=text
+        )
     return Objective(metric(match[2]).name, direction, slos)
 
 
@@ -126,4 +136,9 @@ def _parse_slo(text: str) -> Slo:
         raise ObjectiveError(
             f"cannot parse constraint {text.strip()!r}: {FORM}", key="objective", value=text
         )
-    return Slo(metric(match[1]).name, match[2] in ("<=", "≤", "<"), float(match[3]))
+    bound = float(match[3])
+    if not math.isfinite(bound):
+        raise ObjectiveError(
+            f"constraint {text.strip()!r}: the bound is not finite", key="objective", value=text
+        )
+    return Slo(metric(match[1]).name, match[2] in ("<=", "≤", "<"), bound)

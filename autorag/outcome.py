@@ -69,13 +69,14 @@ def differences(
 ) -> dict[str, Interval]:
     """``after - before`` for every metric of both.
 
+    ``build_s`` is left out: the report's measurements find everything built.
     Metrics made of queries get a paired bootstrap interval over the queries that both have; one
     number a run (memory, build time) has a point interval.
     """
     paired = _paired(before_queries, after_queries)
     found = {}
     for name in METRICS:
-        if name in before.metrics and name in after.metrics:
+        if name != "build_s" and name in before.metrics and name in after.metrics:
             source, statistic = _source(name)
             if source in paired:
                 found[name] = paired_difference(*paired[source], statistic, rng)

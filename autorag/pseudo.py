@@ -7,6 +7,7 @@ not the absolute figures). Every result computed this way says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,6 +18,9 @@ from autorag.errors import QueriesError
 from autorag.evaluation.gold import GoldUnit
 from autorag.queries import Query
 from autorag.sentences import sentences
+
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
+"""A word, or one character of a script written without spaces."""
 
 COUNT = 300
 WORDS = (6, 40)
@@ -55,7 +59,7 @@ def pseudo_queries(
 
 def _held_out(text: str, rng: np.random.Generator) -> tuple[int, int] | None:
     spans = sentences(text)
-    lengths = [len(text[s:e].split()) for s, e in spans]
+    lengths = [len(_WORD.findall(text[s:e])) for s, e in spans]
     usable = [
         span
         for span, n in zip(spans, lengths, strict=True)
@@ -65,4 +69,5 @@ def _held_out(text: str, rng: np.random.Generator) -> tuple[int, int] | None:
 
 
 def _without(text: str, span: tuple[int, int]) -> str:
-    return text[: span[0]] + text[span[1] :].lstrip(" ")
+    """The text without the sentence, wherever it stands."""
+    return text.replace(text[slice(*span)], "")

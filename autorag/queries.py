@@ -12,7 +12,7 @@ import numpy as np
 from autorag.documents import Document
 from autorag.errors import QueriesError
 from autorag.evaluation.gold import GoldUnit, Span, gold_units
-from autorag.jsonl import read_objects
+from autorag.jsonl import encodable, read_objects
 
 SEARCH_SHARE = 0.7
 REPORT_MINIMUM = 50
@@ -49,10 +49,10 @@ def load_queries(path: Path, documents: Mapping[str, Document]) -> list[Query]:
     for number, row in read_objects(path, QueriesError):
         where = f"{path}:{number}"
         id_ = row.get("id")
-        if not isinstance(id_, str) or id_ in seen:
-            first = f" (first on line {seen[id_]})" if isinstance(id_, str) else ""
+        if not isinstance(id_, str) or not id_ or id_ in seen:
+            first = f" (first on line {seen[id_]})" if isinstance(id_, str) and id_ else ""
             raise QueriesError(
-                f"{where}: needs an 'id' that is a string and unique, got {id_!r}{first}",
+                f"{where}: needs a unique, non-empty string 'id', got {id_!r}{first}",
                 key=where,
                 value=id_,
             )
@@ -66,7 +66,7 @@ def load_queries(path: Path, documents: Mapping[str, Document]) -> list[Query]:
 def query_from_row(row: Mapping[str, Any], where: str, documents: Mapping[str, Document]) -> Query:
     """One query from its JSON object; ``where`` names it in errors."""
     question = row.get("question")
-    if not isinstance(question, str) or not question.strip():
+    if not isinstance(question, str) or not question.strip() or not encodable(question):
         raise QueriesError(f"{where}: needs a non-empty string 'question'", key=where)
     answers = _strings(row, "answers", where)
     relevant = _strings(row, "relevant", where)
@@ -99,8 +99,13 @@ def split_queries(
     for group in rng.permutation(len(groups)):
         if len(report) + len(groups[group]) <= wanted:
             report.update(groups[group])
-    if not report and len(groups) > 1:
-        report.update(sorted(groups, key=len)[0])
+    least = max(1, min(REPORT_MINIMUM, len(queries) // 2))
+    while len(report) < least:
+        left = [g for g in groups if not report.issuperset(g)]
+        smallest = min(left, key=len)
+        if len(left) == 1 or (report and 2 * (len(report) + len(smallest)) > len(queries)):
+            break
+        report.update(smallest)
     search = [q for i, q in enumerate(queries) if i not in report]
     return search, [q for i, q in enumerate(queries) if i in report]
 
@@ -160,10 +165,13 @@ def _strings(row: Mapping[str, Any], key: str, where: str) -> list[str]:
 def _spans(row: Mapping[str, Any], where: str) -> dict[str, list[Span]]:
     spans: dict[str, list[Span]] = {}
     rows: Iterable[Any] = row.get("spans") or []
+    if not isinstance(rows, list):
+        raise QueriesError(f"{where}: 'spans' must be a list", key=where, value=rows)
     for span in rows:
         try:
             doc, start, end = span["doc"], int(span["start"]), int(span["end"])
-        except (TypeError, KeyError, ValueError):
+            hash(doc)
+        except (TypeError, KeyError, ValueError, OverflowError):
             raise QueriesError(
                 f"{where}: a span needs 'doc', 'start' and 'end', got {span!r}",
                 key=where,

@@ -8,7 +8,7 @@ Time is kept for measuring the report at the end, so that the whole study stays 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autorag.errors import MeasurementCancelled, MeasurementError
@@ -175,5 +175,3 @@ def pareto_trials(trials: Sequence[Trial], objective: Objective, other: str) -> 
         if not front or objective.cost(trial.metrics) < objective.cost(front[-1].metrics):
             front.append(trial)
     return front
-
-

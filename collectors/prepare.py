@@ -1,6 +1,6 @@
 """Making models that have to be made once per machine, in a process of its own.
 
-    python -m collectors.prepare FOLDER
+python -m collectors.prepare FOLDER
 """
 
 from __future__ import annotations

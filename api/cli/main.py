@@ -50,9 +50,7 @@ def tune(
     max_queries: MaxQueries = 500,
     seed: Seed = 0,
     db: Database = None,
-    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path(
-        "report.html"
-    ),
+    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path("report.html"),
     as_json: AsJson = False,
 ) -> None:
     """Find a better config for your documents, and show by how much."""

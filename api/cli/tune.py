@@ -90,7 +90,9 @@ def print_result(result: TuneResult, report: Path, console: Console) -> None:
         )
     for sentence in outcome.objective.explain(outcome.recommended_report.metrics):
         console.print(f"[red]{sentence}[/]", highlight=False)
-    console.print(f"changed: {changes(outcome.default.config, outcome.recommended.config)}", highlight=False)
+    console.print(
+        f"changed: {changes(outcome.default.config, outcome.recommended.config)}", highlight=False
+    )
     console.print(
         f"{len(result.trials)} trials in {result.seconds:.0f} s; report: {report}", highlight=False
     )
@@ -118,7 +120,11 @@ def _row(outcome: Outcome, name: str) -> tuple[str, ...]:
     slo = next((s for s in outcome.objective.slos if s.metric == name), None)
     label = f"{name} [{unit}]".replace("[", r"\[") if unit else name
     bound = "" if slo is None else f" {'<=' if slo.at_most else '>='} {slo.bound:g}"
-    met = "" if slo is None else (" ✓" if slo.violation(outcome.recommended_report.metrics) <= 0 else " ✗")
+    met = (
+        ""
+        if slo is None
+        else (" ✓" if slo.violation(outcome.recommended_report.metrics) <= 0 else " ✗")
+    )
     interval = f"{gap.value:+.4g} ({gap.low:+.4g} … {gap.high:+.4g})"
     verdict = "" if gap.distinguishable else "not distinguishable"
     return (label + bound + met, f"{before:.4g}", f"{after:.4g}", interval, verdict)

@@ -61,7 +61,7 @@ def gold_units(
             )
         text = documents[doc].text
         given = tuple(_checked(query, doc, span, len(text)) for span in spans.get(doc, ()))
-        found = (m.span() for p in patterns for m in p.finditer(text))
+        found = (m.span(1) for p in patterns for m in p.finditer(text))
         units.append(GoldUnit(doc, given or tuple(dict.fromkeys(found))))
     return tuple(units)
 
@@ -128,7 +128,7 @@ def _pattern(answer: str) -> re.Pattern[str] | None:
     body = r"\s+".join(re.escape(w) for w in words)
     before = r"(?<!\w)" if re.match(r"\w", words[0]) else ""
     after = r"(?!\w)" if re.search(r"\w$", words[-1]) else ""
-    return re.compile(before + body + after, re.IGNORECASE)
+    return re.compile(f"(?=({before}{body}{after}))", re.IGNORECASE)
 
 
 def _checked(query: str, doc: str, span: Span, length: int) -> Span:

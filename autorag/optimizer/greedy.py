@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
+from autorag.metrics import metric
 from autorag.objective import Objective
 from autorag.optimizer.random import RandomSearch
 from autorag.ports import Trial
@@ -19,6 +20,7 @@ from autorag.space import Config, Knob, Space
 FIRST = (
     "embed.model",
     "rerank.model",
+    "rerank.weight",
     "generate.model",
     "retrieve.mode",
     "retrieve.alpha",
@@ -73,9 +75,7 @@ class ModelFirstGreedy:
             if best == before:
                 break
 
-    def _settle(
-        self, knob: Knob, best: Config, known: Known
-    ) -> Descent:
+    def _settle(self, knob: Knob, best: Config, known: Known) -> Descent:
         """Try the knob's values around ``best``; the generator returns the better config."""
         if not knob.domain.ordered:
             for value in knob.domain.neighbours(best[knob.name]):
@@ -89,9 +89,7 @@ class ModelFirstGreedy:
                 best = yield from self._climb(knob, best, stride * direction, known)
         return best
 
-    def _climb(
-        self, knob: Knob, best: Config, step: int, known: Known
-    ) -> Descent:
+    def _climb(self, knob: Knob, best: Config, step: int, known: Known) -> Descent:
         """Walk along the grid by ``step`` while the config gets better."""
         while True:
             moved = self._stepped(knob, best, step)
@@ -109,9 +107,7 @@ class ModelFirstGreedy:
         at = grid.index(config[knob.name]) + step
         return self._space.moved(config, knob.name, grid[at]) if 0 <= at < len(grid) else None
 
-    def _better(
-        self, best: Config, moved: Config, known: Known
-    ) -> Config:
+    def _better(self, best: Config, moved: Config, known: Known) -> Config:
         (missed, cost), (missed_now, cost_now) = (
             self._objective.rank(known[c]) for c in (best, moved)
         )
@@ -121,10 +117,13 @@ class ModelFirstGreedy:
 
     def _ordered_knobs(self) -> list[Knob]:
         first = {name: i for i, name in enumerate(FIRST)}
-        useful = [k for k in self._space if k.algorithmic or self._systems_matter()]
-        useful = [k for k in useful if len(k.domain.grid) != 1]
+        useful = [k for k in self._space if len(k.domain.grid) != 1 and self._matters(k)]
         return sorted(useful, key=lambda k: first.get(k.name, len(first)))
 
-    def _systems_matter(self) -> bool:
-        """Whether a system knob can improve what is optimised: it cannot change an answer."""
-        return self._objective.metric.endswith(("_ms", "_mb", "_s"))
+    def _matters(self, knob: Knob) -> bool:
+        """Whether the knob can change what is optimised: system knobs cannot change an answer,
+        those of generation cannot change a ranking."""
+        kind = metric(self._objective.metric).kind
+        if kind in ("ranking", "answer"):
+            return knob.algorithmic and not (kind == "ranking" and knob.stage == "generate")
+        return True

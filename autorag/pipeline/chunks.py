@@ -66,9 +66,7 @@ def chunk_corpus(
                 chunks.occurrences.append([])
                 tokens.append(count + title_tokens[i])
             chunks.occurrences[row].append(Retrieved(document.id, start, end))
-    counted = Chunks(
-        chunks.ids, chunks.texts, np.array(tokens, dtype=np.int32), chunks.occurrences
-    )
+    counted = Chunks(chunks.ids, chunks.texts, np.array(tokens, dtype=np.int32), chunks.occurrences)
     return counted, reused
 
 

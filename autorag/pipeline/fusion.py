@@ -17,17 +17,22 @@ Ranked = tuple[np.ndarray, np.ndarray]
 def fuse(dense: Ranked, lexical: Ranked, alpha: float, k: int) -> Ranked:
     """The best ``k`` of both lists; ``alpha`` is the dense weight."""
     rows = np.unique(np.concatenate([dense[0], lexical[0]]))
-    scores = alpha * _scaled(dense, rows) + (1 - alpha) * _scaled(lexical, rows)
+    scores = alpha * _aligned(dense, rows) + (1 - alpha) * _aligned(lexical, rows)
     best = np.argsort(-scores, kind="stable")[:k]
     return rows[best], scores[best].astype(np.float32)
 
 
-def _scaled(ranked: Ranked, rows: np.ndarray) -> np.ndarray:
+def _aligned(ranked: Ranked, rows: np.ndarray) -> np.ndarray:
     """Min-max scores of ``rows`` (ascending); 0 where a row was not returned."""
-    scaled = np.zeros(len(rows))
+    values = np.zeros(len(rows))
     if len(ranked[0]):
-        low, high = float(ranked[1].min()), float(ranked[1].max())
-        span = high - low
-        values = (ranked[1] - low) / span if span > 0 else np.ones(len(ranked[1]))
-        scaled[np.searchsorted(rows, ranked[0])] = values
-    return scaled
+        values[np.searchsorted(rows, ranked[0])] = scaled(ranked[1])
+    return values
+
+
+def scaled(scores: np.ndarray) -> np.ndarray:
+    """Scores, at least one, mapped linearly to [0, 1]; equal scores are all 1."""
+    low, high = float(scores.min()), float(scores.max())
+    if high <= low:
+        return np.ones(len(scores))
+    return np.asarray((scores - low) / (high - low))

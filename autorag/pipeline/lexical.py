@@ -58,7 +58,9 @@ class LexicalSearch:
         arrays = artifact.arrays
         bm25 = bm25s.BM25(method="lucene", k1=K1, b=B)
         scores = {k: arrays[k] for k in ("data", "indices", "indptr")}
-        _install(bm25, {**scores, "num_docs": int(arrays["size"][0])}, from_json_array(arrays["words"]))
+        _install(
+            bm25, {**scores, "num_docs": int(arrays["size"][0])}, from_json_array(arrays["words"])
+        )
         return cls(bm25)
 
     def scores(self, query: str) -> np.ndarray:

@@ -46,7 +46,9 @@ def run_queries(
     return results
 
 
-def judge(pipeline: Pipeline, queries: Sequence[Query], asked: Sequence[Result]) -> list[QueryResult]:
+def judge(
+    pipeline: Pipeline, queries: Sequence[Query], asked: Sequence[Result]
+) -> list[QueryResult]:
     """Per-query metrics of a pass."""
     recalls = _ann_recalls(pipeline, queries)
     judged = []
@@ -58,9 +60,7 @@ def judge(pipeline: Pipeline, queries: Sequence[Query], asked: Sequence[Result])
         if recall is not None:
             metrics["ann_recall_at_10"] = recall
         ids = [pipeline.built.chunks.ids[r].hex() for r in result.rows.tolist()]
-        judged.append(
-            QueryResult(query.id, metrics, result.stage_ms, ids, result.scores.tolist())
-        )
+        judged.append(QueryResult(query.id, metrics, result.stage_ms, ids, result.scores.tolist()))
     return judged
 
 

@@ -27,7 +27,9 @@ def package_folder(package: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         name = package.replace("_", "-")
-        raise MissingModelError(f"the package {name} is not installed: pip install {name}", key=name)
+        raise MissingModelError(
+            f"the package {name} is not installed: pip install {name}", key=name
+        )
     return Path(spec.origin).parent
 
 

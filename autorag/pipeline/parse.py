@@ -18,7 +18,9 @@ BATCH = 2000
 _HEADING = re.compile(r"^#\s+(.+)$", re.MULTILINE)
 
 
-def parse_documents(raw: Sequence[RawDocument], store: ArtifactStore) -> tuple[list[Document], bool]:
+def parse_documents(
+    raw: Sequence[RawDocument], store: ArtifactStore
+) -> tuple[list[Document], bool]:
     """Parse documents, taking what is known from the store.
 
     Returns:
@@ -44,7 +46,7 @@ def parse_documents(raw: Sequence[RawDocument], store: ArtifactStore) -> tuple[l
 def parse(document: RawDocument) -> tuple[str, str]:
     """Title and text of one document."""
     if document.format == "record":
-        return document.title, document.raw.decode("utf-8", "surrogatepass")
+        return document.title, document.raw.decode()
     if document.format == ".pdf":
         return document.title, _pdf(document)
     try:

@@ -63,6 +63,7 @@ class Pipeline:
         self._context = context
         self._alpha = float(config.get("retrieve.alpha", 1.0))
         self._depth = int(config.get("rerank.depth", 0))
+        self._weight = float(config.get("rerank.weight", 1.0))
         self._k = int(config["retrieve.k"])
         self.forget()
         self._embedder: Embedder | None = None
@@ -99,7 +100,9 @@ class Pipeline:
         candidates = self._search(question, vector, depth)
         clock.lap("retrieve")
         if self._reranker is not None:
-            candidates = rerank(self._reranker, question, candidates, self._depth, self._k)
+            candidates = rerank(
+                self._reranker, question, candidates, self._depth, self._weight, self._k
+            )
             clock.lap("rerank")
         result = Result(candidates[0][: self._k], candidates[1][: self._k], clock.stage_ms)
         self._cache.put(question, result)

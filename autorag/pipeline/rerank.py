@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from autorag.pipeline.fusion import Ranked
+from autorag.pipeline.fusion import Ranked, scaled
 from autorag.pipeline.items import Ragged
 from autorag.pipeline.lexical import LexicalSearch
 from autorag.pipeline.packages import stay_offline
@@ -32,12 +32,20 @@ class Reranker(Protocol):
     def scores(self, query: str, rows: np.ndarray) -> np.ndarray: ...
 
 
-def rerank(reranker: Reranker, query: str, candidates: Ranked, depth: int, k: int) -> Ranked:
-    """Order the first ``depth`` candidates by the reranker and keep ``k``; ties keep their order."""
+def rerank(
+    reranker: Reranker, query: str, candidates: Ranked, depth: int, weight: float, k: int
+) -> Ranked:
+    """Order the first ``depth`` candidates again and keep ``k``; ties keep their order.
+
+    Args:
+        weight: of the reranker's scores against those of retrieval, both scaled to [0, 1].
+    """
     rows = candidates[0][:depth]
     if len(rows) == 0:
         return candidates
-    scores = reranker.scores(query, rows)
+    scores = weight * scaled(reranker.scores(query, rows))
+    if weight < 1:
+        scores += (1 - weight) * scaled(candidates[1][:depth])
     best = np.argsort(-scores, kind="stable")[:k]
     return rows[best], scores[best].astype(np.float32)
 
@@ -71,7 +79,9 @@ class MaxSim:
         return np.asarray(best.mean(axis=1) / TOKEN_SCALE)
 
 
-def quantised_tokens(encoder: TransformerEncoder, texts: Sequence[str], batch: int) -> list[np.ndarray]:
+def quantised_tokens(
+    encoder: TransformerEncoder, texts: Sequence[str], batch: int
+) -> list[np.ndarray]:
     """Token vectors of texts as int8 ``(tokens, dim)``; a text without tokens has one zero row."""
     return [
         np.clip(np.rint(v * TOKEN_SCALE), -127, 127).astype(np.int8)

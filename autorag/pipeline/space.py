@@ -54,7 +54,7 @@ def fewest_chunks(values: Mapping[str, Value], corpus: CorpusFacts) -> int:
     largest = int(values["chunk.tokens"])
     if values["chunk.splitter"] == "content_defined":
         largest *= 2
-    return sum(-(-n // largest) for n in corpus.token_counts if n)
+    return corpus.fewest_chunks(largest)
 
 
 def _mode() -> Knob:
@@ -155,15 +155,25 @@ def _rerank(models: tuple[str, ...]) -> tuple[Knob, ...]:
     return (
         Knob("rerank.model", Choice(models), NO_RERANKER, "rerank", "restart"),
         Knob("rerank.depth", depth, 20, "rerank", when=(on,), meaning="candidates reranked"),
+        Knob(
+            "rerank.weight",
+            Number(0, 1, grid=_ALPHAS[1:]),
+            0.5,
+            "rerank",
+            when=(on,),
+            meaning="weight of the reranker's score against retrieval's; 1 ignores retrieval's",
+        ),
     )
 
 
 def _generate(generators: tuple[str, ...]) -> tuple[Knob, ...]:
     contexts = Number(1, 20, integer=True, log=True, grid=(1, 2, 3, 5, 8, 10, 15, 20))
     tokens = Number(8, 1024, integer=True, log=True, grid=(16, 32, 48, 64, 128))
-    model = Knob("generate.model", Choice(generators), generators[0], "generate", "restart")
     return (
-        *((model,) if generators else ()),
+        *(
+            Knob("generate.model", Choice(generators), first, "generate", "restart")
+            for first in generators[:1]
+        ),
         Knob("generate.contexts", contexts, 5, "generate", meaning="contexts in the prompt"),
         Knob("generate.max_tokens", tokens, 48, "generate", meaning="longest answer"),
     )
@@ -208,7 +218,9 @@ def _rules(dims: Mapping[str, int]) -> tuple[Rule, ...]:
         if corpus is None:
             return None
         points = fewest_chunks(values, corpus)
-        needed = points_needed(str(values["index.kind"]), float(values.get("index.nlist", 1)), points)
+        needed = points_needed(
+            str(values["index.kind"]), float(values.get("index.nlist", 1)), points
+        )
         if points >= needed:
             return None
         return f"needs {needed} chunks to train on, this corpus has about {points}"

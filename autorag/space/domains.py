@@ -84,10 +84,10 @@ class Number:
     def check(self, value: Any) -> Value:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"expected {self.describe()}")
-        if not math.isfinite(value) or not self.low <= value <= self.high:
+        if not self.low <= value <= self.high:
             raise ValueError(f"expected {self.describe()}")
         if not self.integer:
-            return round(float(value), FLOAT_DIGITS)
+            return round(float(value), FLOAT_DIGITS) + 0.0
         if value != int(value):
             raise ValueError(f"expected {self.describe()}")
         return int(value)
@@ -103,7 +103,11 @@ class Number:
             above = [g for g in self.grid if float(g) > float(value)]
             return tuple(below[-1:] + above[:1])
         (at,) = self.encode(value)
-        steps = (self.decode((min(1.0, max(0.0, at + d)),)) for d in (-0.1, 0.1))
+        steps = [self.decode((min(1.0, max(0.0, at + d)),)) for d in (-0.1, 0.1)]
+        if self.integer:
+            below = min(int(steps[0]), int(value) - 1)
+            above = max(int(steps[1]), int(value) + 1)
+            steps = [s for s in (below, above) if self.low <= s <= self.high]
         return tuple(dict.fromkeys(s for s in steps if s != value))
 
     def encode(self, value: Value) -> tuple[float, ...]:
@@ -114,7 +118,7 @@ class Number:
         low, high = self._scale(self.low), self._scale(self.high)
         x = self._unscale(low + float(coordinates[0]) * (high - low))
         x = min(self.high, max(self.low, x))
-        return round(x) if self.integer else round(x, FLOAT_DIGITS)
+        return round(x) if self.integer else round(float(x), FLOAT_DIGITS) + 0.0
 
     def describe(self) -> str:
         kind = "an integer" if self.integer else "a number"

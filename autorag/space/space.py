@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -25,11 +26,21 @@ Apply = Literal["hot", "restart", "rebuild"]
 SAMPLE_TRIES = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CorpusFacts:
     """What validity knows about the corpus: ``token_counts`` of its distinct documents."""
 
     token_counts: tuple[int, ...]
+
+    @cached_property
+    def _fewest(self) -> dict[int, int]:
+        return {}
+
+    def fewest_chunks(self, largest: int) -> int:
+        """A lower bound on the number of chunks of at most ``largest`` tokens."""
+        if largest not in self._fewest:
+            self._fewest[largest] = sum(-(-n // largest) for n in self.token_counts)
+        return self._fewest[largest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,9 @@ class Knob:
     algorithmic: bool = True
     when: tuple[When, ...] = ()
     meaning: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "default", self.domain.check(self.default))
 
     def active(self, values: Mapping[str, Value]) -> bool:
         return all(condition.holds(values) for condition in self.when)
@@ -127,8 +141,7 @@ class Space:
 
     def fixed(self, values: Mapping[str, Value]) -> Space:
         """The subspace in which these knobs have one value each."""
-        for name, value in values.items():
-            self._check(name, value)
+        values = {name: self._check(name, value) for name, value in values.items()}
         return replace(
             self,
             knobs=tuple(
@@ -144,8 +157,9 @@ class Space:
     def config(self, values: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Config:
         """The config with these values; missing knobs come from ``base``, then the defaults.
 
-        Values of ``base`` that become inactive or leave their domain are dropped; values given
-        explicitly never are.
+        Values of ``base`` that become inactive or leave their domain are dropped, and a number
+        that was not given follows the rules to the nearest value that they allow (``retrieve.k``
+        of 3 takes ``generate.contexts`` down to 3). What is given explicitly is never changed.
 
         Raises:
             ConfigError: unknown knob, value out of domain, inactive knob set, rule broken.
@@ -165,6 +179,9 @@ class Space:
                     value=given[knob.name],
                 )
         broken = self._broken(full)
+        if broken is not None:
+            self._follow(full, given)
+            broken = self._broken(full)
         if broken is not None:
             name, why = broken
             raise ConfigError(f"{name} = {full[name]}: {why}", key=name, value=full[name])
@@ -187,7 +204,7 @@ class Space:
             full: dict[str, Value] = {}
             for knob in self.knobs:
                 if knob.active(full):
-                    full[knob.name] = knob.domain.sample(rng)
+                    full[knob.name] = knob.domain.check(knob.domain.sample(rng))
             if self._broken(full) is None:
                 return Config(tuple(full.items()))
         raise ConfigError(f"no valid config found in {SAMPLE_TRIES} draws: rules contradict")
@@ -275,6 +292,21 @@ class Space:
                 pass
         return knob.default
 
+    def _follow(self, values: dict[str, Value], given: Mapping[str, Value]) -> None:
+        """Move ordered values that were not given to the nearest that their rule allows."""
+        for rule in self.rules:
+            if rule.knob not in values or rule.knob in given:
+                continue
+            domain, before = self[rule.knob].domain, values[rule.knob]
+            if domain.ordered and rule.check(values, self.corpus) is not None:
+                (at,) = domain.encode(before)
+                for value in sorted(domain.grid, key=lambda v: abs(domain.encode(v)[0] - at)):
+                    values[rule.knob] = value
+                    if rule.check(values, self.corpus) is None:
+                        break
+                else:
+                    values[rule.knob] = before
+
     def _broken(self, values: Mapping[str, Value]) -> tuple[str, str] | None:
         for rule in self.rules:
             if rule.knob in values:
@@ -282,5 +314,3 @@ class Space:
                 if why is not None:
                     return rule.knob, why
         return None
-
-

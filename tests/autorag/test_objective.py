@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from autorag.errors import InputError, ObjectiveError
@@ -170,12 +170,22 @@ def test_feasible_means_no_violation_and_no_explanation(
     assert len(explained) == len(objective.violations(measured))
 
 
-@given(objectives, measurements, measurements)
+bounded = st.builds(
+    Objective,
+    names,
+    st.sampled_from(["max", "min"]),
+    st.lists(slos, min_size=1, max_size=4, unique_by=lambda s: s.metric).map(tuple),
+)
+
+
+@given(bounded, measurements, measurements)
 def test_feasible_ranks_before_infeasible(
-    objective: Objective, a: dict[str, float], b: dict[str, float]
+    objective: Objective, good: dict[str, float], bad: dict[str, float]
 ) -> None:
-    if objective.feasible(a) and not objective.feasible(b):
-        assert objective.rank(a) < objective.rank(b)
+    good |= {slo.metric: slo.bound for slo in objective.slos}
+    assume(not objective.feasible(bad))
+    assert objective.feasible(good)
+    assert objective.rank(good) < objective.rank(bad)
 
 
 @given(names, finite, finite)
