@@ -256,11 +256,9 @@ def _step(goal: Objective, last: Trial | None, trial: Trial) -> list[str]:
     gain = trial.metrics.get(name, math.nan) - last.metrics.get(name, math.nan)
     before = goal.feasible(last.metrics)
     closer = goal.rank(trial.metrics)[0] < goal.rank(last.metrics)[0]
-    remark = (
-        "" if not closer else "now holds every SLO" if holds and not before else "closer to SLOs"
-    )
+    said = "" if not closer else "now holds every SLO" if holds and not before else "closer to SLOs"
     moves = chips(moved_knobs(last.config, trial.config))
-    return [moves, number_text(name, value), signed_text(name, gain), remark]
+    return [moves, number_text(name, value), signed_text(name, gain), said]
 
 
 def _incumbents(study: ReportStudy) -> Iterator[Trial]:
@@ -283,13 +281,13 @@ def _pareto(study: ReportStudy) -> str:
     line = charts.staircase([(t.metrics[LATENCY], t.metrics[name]) for t in front])
     xs, ys = ([t.metrics[m] for t in shown] for m in (LATENCY, name))
     slos = [*slos_of(goal, LATENCY), *slos_of(goal, name)]
-    near = [s for s in slos if near(s.bound, xs if s.metric == LATENCY else ys)]
-    bounds = [Bound("x" if s.metric == LATENCY else "y", s.bound, bound_text(s)) for s in near]
+    drawn = [s for s in slos if near(s.bound, xs if s.metric == LATENCY else ys)]
+    bounds = [Bound("x" if s.metric == LATENCY else "y", s.bound, bound_text(s)) for s in drawn]
     x = charts.axis_over(LATENCY, [*xs, *(b.value for b in bounds if b.axis == "x")], may_log=True)
     y = charts.axis_over(name, [*ys, *(b.value for b in bounds if b.axis == "y")])
     marks = [_mark(study, t, t.metrics[LATENCY], t.metrics[name], label=True) for t in shown]
     far = "".join(
-        f" The bound {bound_text(s)} lies outside the plot." for s in slos if s not in near
+        f" The bound {bound_text(s)} lies outside the plot." for s in slos if s not in drawn
     )
 
     def draw(width: int) -> str:

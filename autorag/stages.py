@@ -83,10 +83,10 @@ def rerank_namespace(revision: Mapping[str, Any]) -> str:
     return address(["rerank", VERSIONS["rerank"], dict(revision)])
 
 
-def generate_key(revision: Mapping[str, Any], sampling: Mapping[str, Any], prompt: str) -> bytes:
+def generate_key(revision: Mapping[str, Any], sampling: Mapping[str, Any], prompt: str) -> str:
     """Key of one answer: equal prompt, sampling and generator give the same answer."""
     parts = ["generate", VERSIONS["generate"], dict(revision), dict(sampling), prompt]
-    return bytes.fromhex(address(parts))
+    return address(parts)
 
 
 def stage_knobs(config: Config, stage: str) -> dict[str, Any]:

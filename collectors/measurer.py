@@ -87,16 +87,23 @@ def _run(
     job_path, result_path, errors = folder / "job.json", folder / "result.json", folder / "stderr"
     job.write(job_path)
     command = [sys.executable, "-m", "collectors.trial_process", str(job_path), str(result_path)]
-    with errors.open("wb") as stderr:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, stdin=subprocess.DEVNULL,
-            env=environment, text=True,
-        )  # fmt: skip
-    try:
-        overdue = _follow(process, deadline, progress)
-    finally:
-        process.kill()
-        process.wait()
+    command.append(str(os.getpid()))
+    with (
+        errors.open("wb") as stderr,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            text=True,
+        ) as process,
+    ):
+        try:
+            overdue = _follow(process, deadline, progress)
+        finally:
+            process.kill()
+            process.wait()
     if overdue:
         raise MeasurementCancelled("the deadline passed")
     if not result_path.is_file():

@@ -1,6 +1,6 @@
 """The child process of one trial: build, warm up, measure, write the result, exit.
 
-    python -m collectors.trial_process JOB RESULT
+    python -m collectors.trial_process JOB RESULT PARENT
 
 Progress goes to standard output, one JSON object a line. An error of ours is written to RESULT as
 ``{"error": ..., "kind": ...}``. The process dies with its parent.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import os
 import platform
 import signal
 import sys
@@ -32,9 +33,9 @@ PR_SET_PDEATHSIG = 1
 RESET_PEAK = "5"
 
 
-def main(job_path: Path, result_path: Path) -> None:
+def main(job_path: Path, result_path: Path, parent: int) -> None:
     """Run the job and write its result."""
-    die_with_parent()
+    die_with_parent(parent)
     try:
         row: dict[str, Any] = measurement_to_json(measure(TrialJob.read(job_path)))
     except AutoragError as error:
@@ -102,10 +103,12 @@ def report(stage: str, done: int, total: int) -> None:
     sys.stdout.flush()
 
 
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, also by ``kill -9``."""
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when its parent dies, also by ``kill -9``; it may be dead."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            raise SystemExit("the parent is gone")
 
 
 def reset_peak_memory() -> None:
@@ -130,4 +133,4 @@ def peak_memory_mb() -> float | None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -78,9 +78,8 @@ class LiveProgress(TuneWatcher):
             self._default = trial.config
         if trial.state != "finished":
             reason = (trial.reason or "").splitlines()[-1:] or [""]
-            self.say(
-                f"[dim]{trial.number:>3}  {trial.state}: {reason[0]}  {self._changes(trial.config)}[/]"
-            )
+            changed = self._changes(trial.config)
+            self.say(f"[dim]{trial.number:>3}  {trial.state}: {reason[0]}  {changed}[/]")
             return
         assert self._objective is not None
         rank = self._objective.rank

@@ -6,7 +6,6 @@ index knobs), so that a build is made once and its hot knobs are tried one after
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Sequence
 
@@ -18,7 +17,7 @@ from autorag.stages import stage_knobs
 
 BLOCK = 16
 EXHAUSTED_BLOCKS = 50
-"""Blocks without anything new after which the space counts as exhausted."""
+"""More blocks than trials without anything new: the space counts as exhausted."""
 
 
 class RandomSearch:
@@ -37,14 +36,10 @@ class RandomSearch:
 
     def propose(self, trials: Sequence[Trial]) -> Config | None:
         tried = {t.config for t in trials}
-        stale = 0
-        for number in itertools.count():
+        for number in range(len(trials) + EXHAUSTED_BLOCKS):
             new = [c for c in self._drawn(number) if c not in tried]
             if new:
                 return new[0]
-            stale += 1
-            if stale > EXHAUSTED_BLOCKS + len(trials):
-                return None
         return None
 
     def block(self) -> list[Config]:

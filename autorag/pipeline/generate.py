@@ -12,21 +12,18 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from autorag.errors import InputError, MeasurementError
-from autorag.pipeline.artifacts import ArtifactStore, from_json_array, json_array
-from autorag.pipeline.items import ItemCache
+from autorag.pipeline.artifacts import ArtifactStore
 from autorag.pipeline.packages import GEMMA, installed
 from autorag.stages import generate_key
 
 LOCAL = "gemma3-270m"
 REMOTE = "endpoint"
-CONTEXT_WINDOW = 8192
+CONTEXT_WINDOW = 32_768
 TIMEOUT_S = 300.0
 
 _EXAMPLES = """Answer the question from the passages in as few words as possible.
@@ -98,7 +95,8 @@ class Endpoint:
 
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.revision: Mapping[str, Any] = {"url": url, "model": model}
-        self._client = httpx2.Client(timeout=TIMEOUT_S, headers=headers)
+        fresh = httpx2.Limits(max_keepalive_connections=0)
+        self._client = httpx2.Client(timeout=TIMEOUT_S, headers=headers, limits=fresh)
         self._url = f"{url.rstrip('/')}/completions"
         self._model = model
 
@@ -112,7 +110,7 @@ class Endpoint:
             for piece in self._stream(prompt, max_tokens):
                 first = first or time.perf_counter()
                 pieces.append(piece)
-        except (httpx2.HTTPError, ValueError, LookupError) as error:
+        except (httpx2.HTTPError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise MeasurementError(f"generator {self._url}: {error}") from error
         ended = time.perf_counter()
         return Answer(
@@ -165,18 +163,18 @@ class CachedGenerator:
 
     def __init__(self, generator: Generator, store: ArtifactStore) -> None:
         self._generator = generator
-        self._cache = ItemCache(store, "generate", "answers")
+        self._store = store
 
     def complete(self, prompt: str, max_tokens: int) -> Answer:
         """The answer to a prompt, generated at most once."""
 
-        def compute(_: Sequence[int]) -> list[np.ndarray]:
-            answer = self._generator.complete(prompt, max_tokens)
-            return [json_array([answer.text, answer.ttft_ms, answer.total_ms])]
-
         key = generate_key(self._generator.revision, {"max_tokens": max_tokens}, prompt)
-        filled = self._cache.fill([key], compute, [slice(0, 1)])
-        return Answer(*from_json_array(filled.items[0]))
+        known = self._store.load(f"generate/{key}")
+        if known is not None:
+            return Answer(**known.meta)
+        answer = self._generator.complete(prompt, max_tokens)
+        self._store.save(f"generate/{key}", {}, asdict(answer))
+        return answer
 
 
 def gemma_file(models: Path) -> Path:

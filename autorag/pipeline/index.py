@@ -1,7 +1,9 @@
 """Vector indexes: six faiss kinds over unit vectors, by inner product.
 
 ``flat``, ``ivf_flat``, ``ivf_sq8``, ``ivf_pq_fastscan`` (4-bit codes in registers), ``hnsw``,
-``hnsw_sq8``. All stand under an id map, so that documents can be added and removed later. Builds
+``hnsw_sq8``. All keep ids of their own, so that documents can be added and removed later: the IVF
+kinds in their lists, the others under an id map (an id map over IVF loses count on removal). HNSW
+and fast-scan codes cannot be removed: those are masked by an ``IDSelector``. Builds
 run on one thread with a fixed seed and are deterministic. ``refine`` fetches that many times more
 candidates from a quantised index and ranks them by exact inner products.
 """
@@ -71,11 +73,9 @@ def build_index(vectors: np.ndarray, knobs: Mapping[str, Any], seed: int) -> Any
         inner.pq.cp.seed = seed
     if not inner.is_trained:
         inner.train(vectors)
-    mapped = faiss.IndexIDMap2(inner)
-    mapped.add_with_ids(vectors, np.arange(len(vectors), dtype=np.int64))
-    mapped.own_fields = True
-    inner.this.disown()
-    return mapped
+    index = inner if kind in IVF_KINDS else faiss.IndexIDMap2(inner)
+    index.add_with_ids(vectors, np.arange(len(vectors), dtype=np.int64))
+    return index
 
 
 def _empty(faiss: Any, kind: str, dim: int, nlist: int, knobs: Mapping[str, Any]) -> Any:

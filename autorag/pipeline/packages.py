@@ -1,4 +1,4 @@
-"""Where model packages keep their files. Models come inside installed packages, never from a hub."""
+"""Where model packages keep their files: models come inside packages, never from a hub."""
 
 from __future__ import annotations
 

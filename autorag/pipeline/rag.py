@@ -133,7 +133,8 @@ class Pipeline:
 
     def query_vectors(self, questions: Sequence[str]) -> np.ndarray:
         """Query vectors as searched, float32 ``(n, dim)``."""
-        assert self._embedder is not None and self.built.vectors is not None
+        assert self._embedder is not None
+        assert self.built.vectors is not None
         vectors = np.stack([self._embedder.encode_query(q) for q in questions])
         return np.ascontiguousarray(truncated(vectors, self.built.vectors.shape[1]))
 

@@ -96,7 +96,8 @@ class CrossEncoder:
 
     Args:
         folder: a model in transformers' format with a tokenizer. One output: its logit is the
-            score; several: the last one's.
+            score; several: the last one's. A chunk longer than it reads is scored as the best
+            of its windows.
         text: gives the embedded text of a row.
     """
 
@@ -120,8 +121,13 @@ class CrossEncoder:
             texts,
             truncation="only_second",
             max_length=longest,
+            return_overflowing_tokens=True,
             padding=True,
             return_tensors="pt",
         )
+        window_of = encoded.pop("overflow_to_sample_mapping").numpy()
         with self._torch.inference_mode():
-            return np.asarray(self._model(**encoded).logits[:, -1].float().numpy())
+            logits = self._model(**encoded).logits[:, -1].float().numpy()
+        best = np.full(len(texts), -np.inf, dtype=np.float32)
+        np.maximum.at(best, window_of, logits)
+        return best

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -113,10 +114,11 @@ def _last_cut(cuts: np.ndarray, after: int, until: int) -> int | None:
 
 def _extended(cores: Sequence[Range], levels: Sequence[np.ndarray], shared: int) -> list[Range]:
     """Extend every core but the first backwards by at most ``shared`` tokens, to where the
-    coarsest unit starts that does so within them."""
+    coarsest unit starts that does so within them. A core that its successor takes in is dropped."""
     if not shared:
         return list(cores)
-    return [(_extended_start(a, levels, shared) if a else a, b) for a, b in cores]
+    ranges = [(_extended_start(a, levels, shared) if a else a, b) for a, b in cores]
+    return [r for r, after in pairwise([*ranges, (cores[-1][1], 0)]) if after[0] > r[0]]
 
 
 def _extended_start(start: int, levels: Sequence[np.ndarray], shared: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -141,7 +142,7 @@ def _even(length: int, most: int) -> Iterator[tuple[int, int]]:
     """Cut ``length`` into the fewest pieces of at most ``most``, of even length; at least one."""
     pieces = max(1, -(-length // most))
     edges = [length * i // pieces for i in range(pieces + 1)]
-    return zip(edges, edges[1:], strict=False)
+    return pairwise(edges)
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:

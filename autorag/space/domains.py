@@ -103,11 +103,10 @@ class Number:
             above = [g for g in self.grid if float(g) > float(value)]
             return tuple(below[-1:] + above[:1])
         (at,) = self.encode(value)
-        steps = [self.decode((min(1.0, max(0.0, at + d)),)) for d in (-0.1, 0.1)]
+        left, right = (self.decode((min(1.0, max(0.0, at + d)),)) for d in (-0.1, 0.1))
         if self.integer:
-            below = min(int(steps[0]), int(value) - 1)
-            above = max(int(steps[1]), int(value) + 1)
-            steps = [s for s in (below, above) if self.low <= s <= self.high]
+            left, right = min(int(left), int(value) - 1), max(int(right), int(value) + 1)
+        steps = (s for s in (left, right) if self.low <= float(s) <= self.high)
         return tuple(dict.fromkeys(s for s in steps if s != value))
 
     def encode(self, value: Value) -> tuple[float, ...]:

@@ -154,12 +154,19 @@ class Space:
 
     # -- making configs ---------------------------------------------------------------------
 
-    def config(self, values: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Config:
+    def config(
+        self,
+        values: Mapping[str, Any],
+        base: Mapping[str, Any] | None = None,
+        *,
+        follow: bool = True,
+    ) -> Config:
         """The config with these values; missing knobs come from ``base``, then the defaults.
 
         Values of ``base`` that become inactive or leave their domain are dropped, and a number
         that was not given follows the rules to the nearest value that they allow (``retrieve.k``
-        of 3 takes ``generate.contexts`` down to 3). What is given explicitly is never changed.
+        of 3 takes ``generate.contexts`` down to 3) unless ``follow`` is off. What is given
+        explicitly is never changed.
 
         Raises:
             ConfigError: unknown knob, value out of domain, inactive knob set, rule broken.
@@ -179,7 +186,7 @@ class Space:
                     value=given[knob.name],
                 )
         broken = self._broken(full)
-        if broken is not None:
+        if broken is not None and follow:
             self._follow(full, given)
             broken = self._broken(full)
         if broken is not None:
@@ -212,17 +219,19 @@ class Space:
     def neighbours(self, config: Config) -> list[Config]:
         """Every valid config one knob step away; newly active knobs take their defaults."""
         moves = (
-            self.moved(config, knob.name, value)
+            self.moved(config, knob.name, value, follow=False)
             for knob in self.knobs
             if knob.name in config
             for value in knob.domain.neighbours(config[knob.name])
         )
         return list(dict.fromkeys(m for m in moves if m is not None))
 
-    def moved(self, config: Config, knob: str, value: Value) -> Config | None:
+    def moved(
+        self, config: Config, knob: str, value: Value, *, follow: bool = True
+    ) -> Config | None:
         """The config with one knob changed, or None when that is not valid."""
         try:
-            return self.config({knob: value}, base=config)
+            return self.config({knob: value}, base=config, follow=follow)
         except ConfigError:
             return None
 

@@ -167,11 +167,6 @@ def test_raw_hashes_see_where_the_title_ends() -> None:
     assert a.raw_hash != RawDocument("d", "t", b"a\0b", "record").raw_hash
 
 
-def test_lone_surrogates_of_json_escapes_have_a_hash() -> None:
-    assert RawDocument("d", "\ud800", b"a", "record").raw_hash
-    assert Document("d", "\ud800", "\udfff").content_hash
-
-
 @given(configs(REFERENCE))
 def test_stage_knobs_partition_the_config(config: Config) -> None:
     names = dict.fromkeys(k.split(".")[0] for k in config)

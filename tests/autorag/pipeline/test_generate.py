@@ -194,10 +194,10 @@ def test_the_local_model_generates_an_equal_prompt_once(
     cached = CachedGenerator(gemma, store)
     prompt = build_prompt("When was the lighthouse lit?", [PASSAGE])
     first = cached.complete(prompt, 16)
-    segments = store.names("generate/answers")
-    assert len(segments) == 1
+    kept = store.names("generate")
+    assert len(kept) == 1
     assert cached.complete(prompt, 16) == first
-    assert store.names("generate/answers") == segments
+    assert store.names("generate") == kept
 
 
 def test_the_longest_prompt_of_the_space_is_answered(gemma: Generator) -> None:

@@ -61,18 +61,24 @@ def candidates(*rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_only_the_first_candidates_are_ordered_again() -> None:
     table = {4: 0.1, 7: 0.9, 2: 0.5, 9: 5.0}
-    rows, scores = rerank(ByRow(table), "", candidates(4, 7, 2, 9), depth=3, k=2)
+    rows, scores = rerank(ByRow(table), "", candidates(4, 7, 2, 9), depth=3, weight=1, k=2)
     assert rows.tolist() == [7, 2]
-    assert scores.tolist() == pytest.approx([0.9, 0.5])
+    assert scores.tolist() == pytest.approx([1.0, 0.5])
+
+
+def test_the_weight_mixes_both_scores() -> None:
+    table = {4: 0.0, 7: 0.4, 2: 1.0}
+    first = [rerank(ByRow(table), "", candidates(4, 7, 2), 3, w, 3)[0][0] for w in (0.1, 0.9)]
+    assert first == [4, 2]
 
 
 def test_ties_keep_their_order() -> None:
-    rows, _ = rerank(ByRow(dict.fromkeys(range(9), 1.0)), "", candidates(5, 3, 8, 1), 4, 4)
+    rows, _ = rerank(ByRow(dict.fromkeys(range(9), 1.0)), "", candidates(5, 3, 8, 1), 4, 1, 4)
     assert rows.tolist() == [5, 3, 8, 1]
 
 
 def test_no_candidates_stay_none() -> None:
-    assert len(rerank(ByRow({}), "", candidates(), 10, 5)[0]) == 0
+    assert len(rerank(ByRow({}), "", candidates(), 10, 1, 5)[0]) == 0
 
 
 def test_bm25_scores_the_candidates_with_the_index() -> None:

@@ -49,6 +49,7 @@ CONDITIONS: dict[str, Callable[[Values], bool]] = {
     "retrieve.ef_search": indexed(HNSW),
     "retrieve.refine": indexed(QUANTISED),
     "rerank.depth": lambda values: values["rerank.model"] != "none",
+    "rerank.weight": lambda values: values["rerank.model"] != "none",
 }
 
 
