@@ -221,17 +221,17 @@ class PlainInt8:
 
 
 def our_int8() -> Any:
-    from autorag.pipeline.embedders import MINILM_DIM, Transformer
-    from autorag.pipeline.transformer import TransformerEncoder, int8_forward
+    from autorag.pipeline.embedders import Transformer
+    from autorag.pipeline.transformer import int8_encoder
 
-    return Transformer(TransformerEncoder(int8_forward(1), MINILM_DIM), 0)
+    return Transformer(int8_encoder(1), 0)
 
 
 def our_float32() -> Any:
-    from autorag.pipeline.embedders import MINILM_DIM, Transformer
-    from autorag.pipeline.transformer import TransformerEncoder, float32_forward
+    from autorag.pipeline.embedders import Transformer
+    from autorag.pipeline.transformer import float32_encoder
 
-    return Transformer(TransformerEncoder(float32_forward(1), MINILM_DIM), 0)
+    return Transformer(float32_encoder(1), 0)
 
 
 def query_comparisons(texts: Sequence[str], repeats: int) -> Iterator[Comparison]:
@@ -249,12 +249,12 @@ def query_comparisons(texts: Sequence[str], repeats: int) -> Iterator[Comparison
 
 def document_comparisons(texts: Sequence[str], repeats: int) -> Iterator[Comparison]:
     int8, plain = our_int8(), PlainInt8()
-    check_agreement("int8", int8.encode_documents(texts, BATCH), plain.encode(texts, BATCH))
+    check_agreement("int8", int8.encode_documents(texts, 1), plain.encode(texts, 1))
     yield compare(
         "embed documents, int8",
         len(texts),
-        lambda: int8.encode_documents(texts, BATCH),
-        lambda: plain.encode(texts, BATCH),
+        lambda: int8.encode_documents(texts, 1),
+        lambda: plain.encode(texts, 1),
         repeats,
     )
     float32, library = our_float32(), sentence_transformer()

@@ -32,6 +32,15 @@ FIRST = (
 )
 """Knobs in the order in which they are settled; the others follow in the space's order."""
 
+APPROXIMATE = (
+    "index.",
+    "embed.dim",
+    "retrieve.nprobe",
+    "retrieve.ef_search",
+    "retrieve.refine",
+)
+"""Knobs that trade exactness of the vector search."""
+
 STRIDES = (2, 1)
 """Steps along the grid of an ordered knob: coarse first, then fine."""
 
@@ -70,7 +79,7 @@ class ModelFirstGreedy:
         for _ in range(SWEEPS):
             before = best
             for knob in self._ordered_knobs():
-                if knob.name in best:
+                if knob.name in best and self._pays(knob, known[best]):
                     best = yield from self._settle(knob, best, known)
             if best == before:
                 break
@@ -119,6 +128,13 @@ class ModelFirstGreedy:
         first = {name: i for i, name in enumerate(FIRST)}
         useful = [k for k in self._space if len(k.domain.grid) != 1 and self._matters(k)]
         return sorted(useful, key=lambda k: first.get(k.name, len(first)))
+
+    def _pays(self, knob: Knob, measured: Mapping[str, float]) -> bool:
+        """Approximate search and shorter vectors buy speed or memory, never quality: they are
+        tried only when that is the objective or an SLO is missed."""
+        quality = metric(self._objective.metric).kind in ("ranking", "answer")
+        approximates = knob.name.startswith(APPROXIMATE)
+        return not (approximates and quality and self._objective.feasible(measured))
 
     def _matters(self, knob: Knob) -> bool:
         """Whether the knob can change what is optimised: system knobs cannot change an answer,

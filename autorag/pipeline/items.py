@@ -52,11 +52,6 @@ class ItemCache:
         self.store = store
         self.folder = f"{stage}/{namespace}"
 
-    def missing(self, keys: Sequence[bytes]) -> int:
-        """How many of these (distinct) keys are not there."""
-        known = set(self._locate()[1])
-        return sum(k not in known for k in keys)
-
     def fill(self, keys: Sequence[bytes], compute: Compute, batches: Iterable[slice]) -> Filled:
         """The items of these distinct keys; missing ones are computed batch by batch and saved.
 
@@ -74,6 +69,15 @@ class ItemCache:
                     for row, i in enumerate(positions):
                         where[keys[i]] = (len(segments) - 1, row)
         return Filled(_gather(segments, [where[k] for k in keys]), len(absent))
+
+    def add(self, keys: Sequence[bytes], items: Sequence[np.ndarray]) -> None:
+        """Save items that were computed elsewhere."""
+        if keys:
+            self._save(keys, items)
+
+    def known(self) -> set[bytes]:
+        """The keys that are there."""
+        return set(self._locate()[1])
 
     def _locate(self) -> tuple[list[Ragged], dict[bytes, tuple[int, int]]]:
         segments: list[Ragged] = []

@@ -13,14 +13,13 @@ import numpy as np
 from autorag.documents import Document
 from autorag.evaluation.gold import Retrieved
 from autorag.pipeline.build import (
-    MINILM_DIM,
     BuildContext,
     Built,
     build,
     load_embedder,
     weights_bytes,
 )
-from autorag.pipeline.embedders import Embedder
+from autorag.pipeline.embedders import Embedder, Transformer
 from autorag.pipeline.fusion import Ranked, fuse
 from autorag.pipeline.generate import (
     Answer,
@@ -32,7 +31,7 @@ from autorag.pipeline.generate import (
 from autorag.pipeline.index import VectorSearch, truncated
 from autorag.pipeline.rerank import CrossEncoder, LexicalReranker, MaxSim, Reranker, rerank
 from autorag.pipeline.space import NO_RERANKER
-from autorag.pipeline.transformer import TransformerEncoder, int8_forward
+from autorag.pipeline.transformer import TransformerEncoder, int8_encoder
 from autorag.space import Config
 
 FUSION_DEPTH = 50
@@ -65,8 +64,8 @@ class Pipeline:
         self._depth = int(config.get("rerank.depth", 0))
         self._weight = float(config.get("rerank.weight", 1.0))
         self._k = int(config["retrieve.k"])
-        self.forget()
         self._embedder: Embedder | None = None
+        self.forget()
         self._vectors: VectorSearch | None = None
         if built.vectors is not None:
             threads = int(config["threads.embed"])
@@ -109,7 +108,9 @@ class Pipeline:
         return result
 
     def forget(self) -> None:
-        """Empty the result cache."""
+        """Empty the caches of results and of the last query."""
+        if isinstance(self._embedder, Transformer):
+            self._embedder.encoder.forget()
         self._cache = ResultCache(int(self.config["cache.mb"]) * 10**6)
 
     def generate(self, question: str, result: Result) -> tuple[Answer, str]:
@@ -190,9 +191,17 @@ class Pipeline:
             return LexicalReranker(self.built.lexical)
         if model == "maxsim":
             assert self.built.tokens is not None
-            encoder = TransformerEncoder(int8_forward(threads), MINILM_DIM)
-            return MaxSim(encoder, self.built.tokens)
+            return MaxSim(self._shared_encoder(threads) or int8_encoder(threads), self.built.tokens)
         return CrossEncoder(Path(model), lambda row: self.built.chunks.texts[row], threads)
+
+    def _shared_encoder(self, threads: int) -> TransformerEncoder | None:
+        """The embedder's encoder, when it is the one that late interaction needs: a query then
+        passes the model once."""
+        same = self.config.get("embed.model") == "minilm-int8"
+        if same and threads == self.config["threads.embed"]:
+            assert isinstance(self._embedder, Transformer)
+            return self._embedder.encoder
+        return None
 
 
 class ResultCache:

@@ -7,7 +7,7 @@ chunk; the chunks' token vectors are cached in int8. A local cross-encoder is na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,7 +69,7 @@ class MaxSim:
         self.bytes = tokens.rows.nbytes + tokens.starts.nbytes
 
     def scores(self, query: str, rows: np.ndarray) -> np.ndarray:
-        asked = self._encoder.token_vectors([query], 1)[0]
+        asked = self._encoder.encode_query(query).tokens[0]
         if len(asked) == 0:
             return np.zeros(len(rows), dtype=np.float32)
         pieces = [self._tokens[int(r)] for r in rows]
@@ -79,16 +79,11 @@ class MaxSim:
         return np.asarray(best.mean(axis=1) / TOKEN_SCALE)
 
 
-def quantised_tokens(
-    encoder: TransformerEncoder, texts: Sequence[str], batch: int
-) -> list[np.ndarray]:
-    """Token vectors of texts as int8 ``(tokens, dim)``; a text without tokens has one zero row."""
-    return [
-        np.clip(np.rint(v * TOKEN_SCALE), -127, 127).astype(np.int8)
-        if len(v)
-        else np.zeros((1, encoder.dim), dtype=np.int8)
-        for v in encoder.token_vectors(texts, batch)
-    ]
+def quantised(tokens: np.ndarray) -> np.ndarray:
+    """Unit token vectors float32 ``(tokens, dim)`` as int8; no tokens become one zero row."""
+    if not len(tokens):
+        return np.zeros((1, tokens.shape[1]), dtype=np.int8)
+    return np.clip(np.rint(tokens * TOKEN_SCALE), -127, 127).astype(np.int8)
 
 
 class CrossEncoder:

@@ -191,11 +191,11 @@ def _system(threads: tuple[int, ...]) -> tuple[Knob, ...]:
         Knob(
             "batch.embed",
             batches,
-            4,
+            8,
             None,
             algorithmic=False,
-            when=(_DENSE,),
-            meaning="texts embedded at a time while building",
+            when=(_DENSE, When.is_("embed.model", "minilm")),
+            meaning="texts embedded at a time while building; the other embedders take one",
         ),
         Knob("cache.mb", cache, 0, None, algorithmic=False, meaning="cache of ranked contexts"),
     )

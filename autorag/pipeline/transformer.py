@@ -24,6 +24,8 @@ MAX_TOKENS = 256
 """What the model was trained to read, special tokens included."""
 
 SPECIAL = 2
+MINILM_DIM = 384
+LARGEST_BATCH = 256
 
 
 class Forward(Protocol):
@@ -40,51 +42,73 @@ class Window:
     ids: list[int]
 
 
-class TransformerEncoder:
-    """Token states of texts, window by window."""
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Texts after one pass through the model.
 
-    def __init__(self, forward: Forward, dim: int) -> None:
+    Attributes:
+        pooled: unit vectors, float32 ``(n, dim)``: the mean over all tokens of all windows.
+        tokens: unit vectors of every token but the special ones, float32 ``(tokens, dim)`` a text,
+            window after window.
+    """
+
+    pooled: np.ndarray
+    tokens: list[np.ndarray]
+
+
+class TransformerEncoder:
+    """Pooled and token vectors of texts, from one pass through the model.
+
+    Args:
+        forward: the model.
+        largest_batch: 1 for a model whose output depends on what else is in the batch.
+    """
+
+    def __init__(self, forward: Forward, dim: int, largest_batch: int) -> None:
         from tokenizers import Tokenizer
 
         self.dim = dim
         self._forward = forward
+        self._largest_batch = largest_batch
         self._tokenizer = Tokenizer.from_file(str(minilm_tokenizer_file()))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._start = self._tokenizer.token_to_id("[CLS]")
         self._end = self._tokenizer.token_to_id("[SEP]")
+        self._last_query: tuple[str, Encoded] | None = None
 
-    def states(
-        self, texts: Sequence[str], batch: int
-    ) -> Iterator[tuple[list[Window], np.ndarray, np.ndarray]]:
-        """Yield (windows, mask, states) a batch at a time, shortest windows first.
-
-        ``mask`` is float32 ``(batch, length)``, ``states`` float32 ``(batch, length, dim)``.
-        """
-        windows = sorted(self.windows(texts), key=lambda w: len(w.ids))
-        for i in range(0, len(windows), batch):
-            part = windows[i : i + batch]
-            ids, mask = _padded([w.ids for w in part])
-            yield part, mask.astype(np.float32), self._forward(ids, mask)
-
-    def mean_pooled(self, texts: Sequence[str], batch: int) -> np.ndarray:
-        """Unit vectors, float32 ``(n, dim)``: the mean over all tokens of all windows."""
+    def encode(self, texts: Sequence[str], batch: int, *, tokens: bool) -> Encoded:
+        """Encode texts, ``batch`` windows at a time, shortest first; ``tokens`` are left empty
+        unless asked for."""
+        windows = self.windows(texts)
+        order = sorted(range(len(windows)), key=lambda w: len(windows[w].ids))
         total = np.zeros((len(texts), self.dim), dtype=np.float32)
-        for windows, mask, states in self.states(texts, batch):
-            sums = np.einsum("bl,bld->bd", mask, states)
-            weights = np.array([len(w.ids) - SPECIAL for w in windows], dtype=np.float32)
-            means = sums / mask.sum(axis=1, keepdims=True)
-            np.add.at(total, [w.text for w in windows], means * np.maximum(weights, 1)[:, None])
-        return unit(total)
+        pieces: list[np.ndarray] = [np.empty((0, self.dim), np.float32)] * len(windows)
+        step = min(batch, self._largest_batch)
+        for i in range(0, len(order), step):
+            part = order[i : i + step]
+            ids, mask = _padded([windows[w].ids for w in part])
+            states = self._forward(ids, mask)
+            for w, count, rows in zip(part, mask.sum(axis=1).tolist(), states, strict=True):
+                weight = max(1, count - SPECIAL)
+                total[windows[w].text] += weight * rows[:count].mean(axis=0)
+                if tokens:
+                    pieces[w] = unit(rows[1 : count - 1])
+        by_text: list[list[np.ndarray]] = [[] for _ in texts]
+        for window, piece in zip(windows, pieces, strict=True):
+            by_text[window.text].append(piece)
+        return Encoded(unit(total), [np.concatenate(p) for p in by_text])
 
-    def token_vectors(self, texts: Sequence[str], batch: int) -> list[np.ndarray]:
-        """Unit vectors of every token but the special ones, float32 ``(tokens, dim)`` a text."""
-        pieces: list[list[np.ndarray]] = [[] for _ in texts]
-        for windows, _, states in self.states(texts, batch):
-            for window, rows in zip(windows, states, strict=True):
-                vectors = unit(rows[1 : len(window.ids) - 1])
-                pieces[window.text].append(vectors)
-        return [np.concatenate(p) for p in pieces]
+    def encode_query(self, text: str) -> Encoded:
+        """Encode one text. The last one is remembered: embedding and late interaction ask for the
+        same query one after the other."""
+        if self._last_query is None or self._last_query[0] != text:
+            self._last_query = (text, self.encode([text], 1, tokens=True))
+        return self._last_query[1]
+
+    def forget(self) -> None:
+        """Forget the last query."""
+        self._last_query = None
 
     def windows(self, texts: Sequence[str]) -> list[Window]:
         """The windows of all texts, of even length within a text."""
@@ -96,8 +120,12 @@ class TransformerEncoder:
         ]
 
 
-def int8_forward(threads: int) -> Forward:
-    """MiniLM int8 on onnxruntime with this many threads."""
+def int8_encoder(threads: int) -> TransformerEncoder:
+    """MiniLM int8 on onnxruntime with this many threads.
+
+    Activations are quantised by the batch, so windows go one by one: a vector then depends on its
+    text alone. (On CPU that is also the fastest.)
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -112,10 +140,10 @@ def int8_forward(threads: int) -> Forward:
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         return np.asarray(session.run(None, feeds)[0])
 
-    return forward
+    return TransformerEncoder(forward, MINILM_DIM, largest_batch=1)
 
 
-def float32_forward(threads: int) -> Forward:
+def float32_encoder(threads: int) -> TransformerEncoder:
     """MiniLM float32 on torch. Sets torch's thread count, which is global to the process."""
     stay_offline()
     import torch
@@ -129,7 +157,7 @@ def float32_forward(threads: int) -> Forward:
             out = model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
         return np.asarray(out.last_hidden_state.numpy())
 
-    return forward
+    return TransformerEncoder(forward, MINILM_DIM, LARGEST_BATCH)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

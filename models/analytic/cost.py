@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,9 @@ START_S = 2.0
 LEXICAL_TOKENS_PER_S = 1.5e6
 HNSW_POINT_S = 1.5e-4
 MAXSIM = "maxsim"
+SHARED_PASS = "minilm-int8"
+"""The embedder whose vectors come from the pass that makes MaxSim's token vectors."""
+
 MAXSIM_TOKENS_PER_S = 5e3
 MAXSIM_TOKEN_BYTES = 384
 CROSS_ENCODER_PAIR_MS = 30.0
@@ -81,6 +84,8 @@ class PipelineCosts:
         """Seconds and disk bytes of measuring ``queries`` queries."""
         work = self._work(config)
         model = str(config.get("embed.model", ""))
+        if model == SHARED_PASS:
+            work = replace(work, embed_tokens=max(0.0, work.embed_tokens - work.rerank_tokens))
         seconds = START_S + float(self._lengths.sum()) / LEXICAL_TOKENS_PER_S
         if model:
             seconds += work.embed_tokens / self._rate(model)

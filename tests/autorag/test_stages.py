@@ -200,7 +200,7 @@ def test_neighbours_invalidate_what_the_table_says(config: Config) -> None:
     ("values", "stage"),
     [
         ({}, None),
-        ({"threads.embed": 2, "cache.mb": 64, "batch.embed": 8}, None),
+        ({"threads.embed": 2, "cache.mb": 64, "threads.rerank": 2}, None),
         ({"generate.max_tokens": 16}, "generate"),
         ({"rerank.model": "bm25"}, "rerank"),
         ({"retrieve.k": 20}, "retrieve"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from autorag.documents import Document
 from autorag.errors import MeasurementError, MissingModelError
+from autorag.pipeline.artifacts import ArtifactStore
 from autorag.pipeline.build import BuildContext, Built, build
 from autorag.pipeline.embedders import EMBEDDERS
 from autorag.space import Config
@@ -51,7 +53,7 @@ def test_a_first_build_makes_everything(context: BuildContext) -> None:
         ({"retrieve__ef_search": 16}, []),
         ({"retrieve__alpha": 0.9}, []),
         ({"rerank__depth": 50}, []),
-        ({"batch__embed": 16, "threads__retrieve": 2, "cache__mb": 64}, []),
+        ({"threads__embed": 2, "threads__retrieve": 2, "cache__mb": 64}, []),
         ({"index__hnsw_m": 32}, ["index"]),
         ({"index__ef_construction": 40}, ["index"]),
         ({"embed__dim": 128}, ["index"]),
@@ -168,7 +170,19 @@ def test_progress_names_the_stages(context: BuildContext) -> None:
         context.store, context.models, progress=lambda stage, done, total: told.append(stage)
     )
     made(noisy, **BASE)
-    assert list(dict.fromkeys(told)) == ["chunk", "embed", "index", "rerank"]
+    assert set(told) == {"chunk", "embed", "index", "rerank"}
+
+
+def test_one_pass_gives_token_vectors_and_the_vectors_of_the_int8_embedder(
+    context: BuildContext, tmp_path: Path
+) -> None:
+    wanted = {"embed__model": "minilm-int8", "rerank__model": "maxsim", "rerank__depth": 20}
+    together = made(context, **wanted)
+    assert {"embed", "rerank"} <= together.build_s.keys()
+    apart = made(BuildContext(ArtifactStore(tmp_path), context.models), embed__model="minilm-int8")
+    assert together.vectors is not None
+    np.testing.assert_array_equal(together.vectors, apart.vectors)
+    assert made(context, **wanted).reused == ["parse", "chunk", "embed", "index", "rerank"]
 
 
 def test_the_index_depends_on_the_seed(context: BuildContext) -> None:

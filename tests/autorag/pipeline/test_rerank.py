@@ -15,10 +15,10 @@ from autorag.pipeline.rerank import (
     CrossEncoder,
     LexicalReranker,
     MaxSim,
-    quantised_tokens,
+    quantised,
     rerank,
 )
-from autorag.pipeline.transformer import TransformerEncoder, int8_forward
+from autorag.pipeline.transformer import TransformerEncoder, int8_encoder
 from tests.autorag.pipeline.corpus import documents, gold, queries
 
 IDS = [d.id for d in documents()]
@@ -33,7 +33,15 @@ TOKENIZER_FILES = (
 
 @pytest.fixture(scope="module")
 def encoder() -> TransformerEncoder:
-    return TransformerEncoder(int8_forward(2), 384)
+    return int8_encoder(2)
+
+
+def token_vectors(encoder: TransformerEncoder, texts: list[str]) -> list[np.ndarray]:
+    return encoder.encode(texts, 8, tokens=True).tokens
+
+
+def quantised_tokens(encoder: TransformerEncoder, texts: list[str]) -> list[np.ndarray]:
+    return [quantised(t) for t in token_vectors(encoder, texts)]
 
 
 def ragged(items: list[np.ndarray]) -> Ragged:
@@ -42,7 +50,7 @@ def ragged(items: list[np.ndarray]) -> Ragged:
 
 @pytest.fixture(scope="module")
 def maxsim(encoder: TransformerEncoder) -> MaxSim:
-    return MaxSim(encoder, ragged(quantised_tokens(encoder, TEXTS, 8)))
+    return MaxSim(encoder, ragged(quantised_tokens(encoder, TEXTS)))
 
 
 class ByRow:
@@ -91,7 +99,7 @@ def test_bm25_scores_the_candidates_with_the_index() -> None:
 
 def by_hand(encoder: TransformerEncoder, query: str, text: str) -> float:
     """Mean over query tokens of the best cosine with a token of the text, in floats."""
-    asked, held = encoder.token_vectors([query], 1)[0], encoder.token_vectors([text], 1)[0]
+    asked, held = token_vectors(encoder, [query])[0], token_vectors(encoder, [text])[0]
     return float(np.mean([max(float(q @ t) for t in held) for q in asked]))
 
 
@@ -116,7 +124,7 @@ def test_maxsim_scores_a_row_alike_in_any_company(maxsim: MaxSim) -> None:
 
 
 def test_maxsim_of_a_query_or_a_text_without_words(encoder: TransformerEncoder) -> None:
-    tokens = quantised_tokens(encoder, ["", "green tea"], 2)
+    tokens = quantised_tokens(encoder, ["", "green tea"])
     assert [len(t) for t in tokens] == [1, 2]
     search = MaxSim(encoder, ragged(tokens))
     assert search.scores("", np.array([0, 1])).tolist() == [0, 0]
@@ -125,14 +133,14 @@ def test_maxsim_of_a_query_or_a_text_without_words(encoder: TransformerEncoder) 
 
 
 def test_few_token_coordinates_are_clipped(encoder: TransformerEncoder) -> None:
-    tokens = np.concatenate(quantised_tokens(encoder, TEXTS, 8))
+    tokens = np.concatenate(quantised_tokens(encoder, TEXTS))
     assert (np.abs(tokens.astype(int)) == 127).mean() < 0.01
 
 
 def test_a_long_text_keeps_all_its_tokens(encoder: TransformerEncoder) -> None:
     long = " ".join(TEXTS[:20])
-    (tokens,) = quantised_tokens(encoder, [long], 4)
-    assert len(tokens) == len(encoder.token_vectors([long], 1)[0]) > 600
+    (tokens,) = quantised_tokens(encoder, [long])
+    assert len(tokens) == len(token_vectors(encoder, [long])[0]) > 600
 
 
 @pytest.fixture(scope="module")

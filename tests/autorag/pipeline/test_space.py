@@ -39,7 +39,7 @@ CONDITIONS: dict[str, Callable[[Values], bool]] = {
     "embed.model": dense,
     "embed.dim": dense,
     "index.kind": dense,
-    "batch.embed": dense,
+    "batch.embed": lambda values: values.get("embed.model") == "minilm",
     "index.nlist": indexed(IVF),
     "index.pq_m": indexed({"ivf_pq_fastscan"}),
     "index.hnsw_m": indexed(HNSW),
@@ -138,7 +138,6 @@ def test_the_default_is_the_one_of_the_design() -> None:
         "threads.retrieve": 1,
         "threads.rerank": 1,
         "threads.generate": 1,
-        "batch.embed": 4,
         "cache.mb": 0,
     }
 

@@ -1,0 +1,311 @@
+"""The contract of a trial log, which every kind of it keeps; and that of studies."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select, text
+
+from autorag.errors import StoreError
+from autorag.ports import Trial, TrialLog, TrialState
+from store.engine import open_database, sqlite_url
+from store.repositories import SqlTrialLog, StudyRepository
+from store.tables import studies, trial_queries, trials
+from tests.fakes import ManualClock, MemoryTrialLog
+from tests.store.measured import CONFIG, OTHER, a_measurement, measurements, plain
+
+Logs = Callable[[], TrialLog]
+"""Makes an empty log."""
+
+ENDED: tuple[TrialState, ...] = ("failed", "skipped", "censored")
+seconds = st.floats(0, 1e6)
+
+
+class Reopened:
+    """A log that opens its database anew for every call."""
+
+    def __init__(self, url: str, study: int, split: str) -> None:
+        self._made = (url, study, split)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            url, study, split = self._made
+            engine = open_database(url)
+            try:
+                return getattr(SqlTrialLog(engine, ManualClock(), study, split), name)(*args)
+            finally:
+                engine.dispose()
+
+        return call
+
+
+def new_study(url: str, number: int) -> int:
+    engine = open_database(url)
+    row = StudyRepository(engine, ManualClock()).open({"hash": "w"}, {"number": number})
+    engine.dispose()
+    return row.id
+
+
+@pytest.fixture(scope="module", params=["memory", "file", "reopened"])
+def new_log(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Logs]:
+    if request.param == "memory":
+        yield MemoryTrialLog
+        return
+    url = sqlite_url(tmp_path_factory.mktemp("store") / "trials.db")
+    numbers = itertools.count()
+    engine = open_database(url)
+
+    def make() -> TrialLog:
+        study = new_study(url, next(numbers))
+        if request.param == "file":
+            return SqlTrialLog(engine, ManualClock(), study, "search")
+        return cast(TrialLog, Reopened(url, study, "search"))
+
+    yield make
+    engine.dispose()
+
+
+class TestTrialLog:
+    """What every trial log does."""
+
+    def test_it_is_empty_at_first(self, new_log: Logs) -> None:
+        assert new_log().trials() == []
+
+    def test_trials_come_in_number_order(self, new_log: Logs) -> None:
+        log = new_log()
+        for number in (2, 0, 1):
+            log.start(number, CONFIG)
+        log.close(1, "failed", "no", 0.0)
+        assert [t.number for t in log.trials()] == [0, 1, 2]
+
+    def test_a_started_trial_runs(self, new_log: Logs) -> None:
+        log = new_log()
+        log.start(0, CONFIG)
+        assert [plain(t) for t in log.trials()] == [plain(Trial(0, CONFIG, "running"))]
+        assert list(log.trials()[0].config.items()) == list(CONFIG.items())
+
+    @settings(max_examples=15)
+    @given(measurement=measurements(), took=seconds)
+    def test_a_finished_trial_reads_back(
+        self, new_log: Logs, measurement: Any, took: float
+    ) -> None:
+        log, m = new_log(), measurement
+        log.start(0, OTHER)
+        log.finish(0, m, took)
+        wanted = Trial(0, OTHER, "finished", m.metrics, m.stages, m.reused, took)
+        assert [plain(t) for t in log.trials()] == [plain(wanted)]
+        assert [plain(q) for q in log.query_results(0)] == [plain(q) for q in m.queries]
+
+    @pytest.mark.parametrize("state", ENDED)
+    def test_a_closed_trial_reads_back(self, new_log: Logs, state: TrialState) -> None:
+        log = new_log()
+        log.start(0, CONFIG)
+        log.close(0, state, "because é\nand more", 1.25)
+        wanted = Trial(0, CONFIG, state, seconds=1.25, reason="because é\nand more")
+        assert [plain(t) for t in log.trials()] == [plain(wanted)]
+        assert log.query_results(0) == []
+
+    def test_a_finished_trial_never_changes(self, new_log: Logs) -> None:
+        log = new_log()
+        log.start(0, CONFIG)
+        log.finish(0, a_measurement("a"), 1.0)
+        self.refuses_every_change(log, 0)
+
+    @pytest.mark.parametrize("state", ENDED)
+    def test_a_closed_trial_never_changes(self, new_log: Logs, state: TrialState) -> None:
+        log = new_log()
+        log.start(0, CONFIG)
+        log.close(0, state, "because", 1.0)
+        self.refuses_every_change(log, 0)
+
+    def test_a_trial_that_was_never_started_cannot_end(self, new_log: Logs) -> None:
+        self.refuses_every_change(new_log(), 7)
+
+    def refuses_every_change(self, log: TrialLog, number: int) -> None:
+        before = [plain(t) for t in log.trials()], log.query_results(number)
+        with pytest.raises(StoreError, match=f"trial {number}"):
+            log.finish(number, a_measurement("b", "c", ndcg=0.9), 2.0)
+        with pytest.raises(StoreError, match=f"trial {number}"):
+            log.close(number, "failed", "other", 2.0)
+        assert ([plain(t) for t in log.trials()], log.query_results(number)) == before
+
+    def test_a_trial_cannot_be_started_twice(self, new_log: Logs) -> None:
+        log = new_log()
+        log.start(0, CONFIG)
+        with pytest.raises(StoreError, match="trial 0"):
+            log.start(0, OTHER)
+        assert [plain(t) for t in log.trials()] == [plain(Trial(0, CONFIG, "running"))]
+
+    def test_a_result_is_recorded_whole_or_not_at_all(self, new_log: Logs) -> None:
+        log = new_log()
+        log.start(0, CONFIG)
+        with pytest.raises(StoreError, match="trial 0"):
+            log.finish(0, a_measurement("a", "b", "a"), 1.0)
+        assert [plain(t) for t in log.trials()] == [plain(Trial(0, CONFIG, "running"))]
+        assert log.query_results(0) == []
+        log.finish(0, a_measurement("a", "b"), 1.0)
+        assert [q.query for q in log.query_results(0)] == ["a", "b"]
+
+    def test_discarding_forgets_running_trials_only(self, new_log: Logs) -> None:
+        log = new_log()
+        for number in range(4):
+            log.start(number, CONFIG)
+        log.finish(0, a_measurement("a"), 1.0)
+        log.close(2, "skipped", "too long", 0.0)
+        assert log.discard_running() == 2
+        assert [(t.number, t.state) for t in log.trials()] == [(0, "finished"), (2, "skipped")]
+        assert log.discard_running() == 0
+
+    def test_a_discarded_number_is_free_again(self, new_log: Logs) -> None:
+        log = new_log()
+        log.start(0, CONFIG)
+        log.discard_running()
+        log.start(0, OTHER)
+        log.finish(0, a_measurement("a"), 1.0)
+        assert [t.config for t in log.trials()] == [OTHER]
+
+    def test_logs_do_not_mix(self, new_log: Logs) -> None:
+        one, other = new_log(), new_log()
+        one.start(0, CONFIG)
+        other.start(0, OTHER)
+        assert other.discard_running() == 1
+        assert [t.config for t in one.trials()] == [CONFIG]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return sqlite_url(tmp_path / "studies.db")
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Any]:
+    engine = open_database(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def repository(engine: Any) -> StudyRepository:
+    return StudyRepository(engine, ManualClock())
+
+
+WORKLOAD = {"name": "w", "hash": "1234"}
+
+
+def a_log(engine: Any, study: int, split: str = "search") -> SqlTrialLog:
+    return SqlTrialLog(engine, ManualClock(), study, split)
+
+
+def measured(log: SqlTrialLog, number: int, config: Any) -> None:
+    log.start(number, config)
+    log.finish(number, a_measurement("a"), 1.0)
+
+
+def test_the_two_splits_of_a_study_do_not_mix(engine: Any, repository: StudyRepository) -> None:
+    study = repository.open(WORKLOAD, {}).id
+    search, report = (a_log(engine, study, split) for split in ("search", "report"))
+    measured(search, 0, CONFIG)
+    report.start(0, OTHER)
+    assert [t.config for t in search.trials()] == [CONFIG]
+    assert report.query_results(0) == []
+    with pytest.raises(StoreError):
+        search.close(0, "failed", "", 0.0)
+    assert search.discard_running() == 0
+    assert report.discard_running() == 1
+    assert [t.state for t in search.trials()] == ["finished"]
+
+
+def test_every_row_of_a_failed_transaction_is_gone(
+    engine: Any, repository: StudyRepository
+) -> None:
+    log = a_log(engine, repository.open(WORKLOAD, {}).id)
+    log.start(0, CONFIG)
+    with pytest.raises(StoreError):
+        log.finish(0, a_measurement("a", "b", "a"), 1.0)
+    with engine.begin() as connection:
+        assert connection.scalar(select(func.count()).select_from(trial_queries)) == 0
+
+
+def test_a_database_that_cannot_be_read_is_a_store_error(
+    engine: Any, repository: StudyRepository
+) -> None:
+    log = a_log(engine, repository.open(WORKLOAD, {}).id)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE trials RENAME TO gone"))
+    with pytest.raises(StoreError):
+        log.trials()
+
+
+def test_what_a_trial_was_measured_under_is_kept(engine: Any, repository: StudyRepository) -> None:
+    log = a_log(engine, repository.open(WORKLOAD, {}).id)
+    measured(log, 0, CONFIG)
+    with engine.begin() as connection:
+        row = connection.execute(select(trials)).one()
+    assert (row.config_hash, row.build_s) == (CONFIG.hash_hex, {"chunk": 0.5})
+    assert (row.started_at, row.finished_at) == (1_000_000, 1_000_000)
+
+
+def test_the_same_settings_find_the_unfinished_study(repository: StudyRepository) -> None:
+    first = repository.open(WORKLOAD, {"seed": 1, "trials": 2})
+    again = repository.open({**WORKLOAD, "name": "moved"}, {"trials": 2, "seed": 1})
+    assert (first.resumed, again.resumed) == (False, True)
+    assert first.id == again.id
+
+
+def test_an_unfinished_study_is_found_by_another_process(
+    url: str, repository: StudyRepository
+) -> None:
+    first = repository.open(WORKLOAD, {})
+    later = open_database(url)
+    assert StudyRepository(later, ManualClock()).open(WORKLOAD, {}).id == first.id
+    later.dispose()
+
+
+@pytest.mark.parametrize(
+    ("workload", "changed"), [({"hash": "other"}, {"seed": 1}), (WORKLOAD, {"seed": 2})]
+)
+def test_another_workload_or_setting_is_another_study(
+    repository: StudyRepository, workload: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    first = repository.open(WORKLOAD, {"seed": 1})
+    other = repository.open(workload, changed)
+    assert not other.resumed
+    assert other.id != first.id
+
+
+def test_a_finished_study_is_not_continued(engine: Any, repository: StudyRepository) -> None:
+    first = repository.open(WORKLOAD, {})
+    repository.finish(first.id, {"trials": 3})
+    second = repository.open(WORKLOAD, {})
+    assert not second.resumed
+    assert second.id != first.id
+    with engine.begin() as connection:
+        row = connection.execute(select(studies).where(studies.c.id == first.id)).one()
+    assert (row.state, row.outcome, row.finished_at) == ("finished", {"trials": 3}, 1_000_000)
+
+
+def test_measured_configs_are_those_of_all_studies_of_the_workload(
+    engine: Any, repository: StudyRepository
+) -> None:
+    one, two = (repository.open(WORKLOAD, {"seed": s}).id for s in (1, 2))
+    elsewhere = repository.open({"hash": "other"}, {}).id
+    measured(a_log(engine, one), 0, CONFIG)
+    measured(a_log(engine, two, "report"), 0, OTHER)
+    measured(a_log(engine, elsewhere), 0, CONFIG)
+    assert set(repository.measured_configs("1234")) == {CONFIG, OTHER}
+    assert repository.measured_configs("other") == [CONFIG]
+    assert repository.measured_configs("unknown") == []
+
+
+def test_only_finished_trials_count_as_measured(engine: Any, repository: StudyRepository) -> None:
+    log = a_log(engine, repository.open(WORKLOAD, {}).id)
+    log.start(0, CONFIG)
+    log.start(1, OTHER)
+    log.close(1, "failed", "no", 1.0)
+    assert repository.measured_configs("1234") == []
