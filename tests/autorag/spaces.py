@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from autorag.pipeline.space import reference_space
 from autorag.space import Choice, Config, CorpusFacts, Domain, Number, Space
 
-EMBEDDERS = {"static": 256, "minilm-int8": 384, "lsa": 128}
+EMBEDDERS = {"static": 256, "minilm-int8": 384, "minilm": 384, "lsa": 128}
 REFERENCE = reference_space(
     EMBEDDERS, generators=("gemma", "endpoint"), cross_encoders=("/models/cross",), cores=4
 )
