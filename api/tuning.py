@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -119,7 +120,9 @@ def tune(
             generate=request.objective.needs_generation,
         )
         strategy = _strategy(space, request, parts.seed)
-        watcher.planned(_forecast(space, request, costs, plan, parts.seed), len(log.trials()))
+        forecast = _forecast(space, request, costs, plan, parts.seed)
+        watcher.planned(forecast, len(log.trials()))
+        _check_disk(parts.settings.home, forecast.disk_bytes)
         if needs_preparation(parts.settings.models):
             watcher.preparing("the static embedder (once per machine)")
             prepare_models(parts.settings.models)
@@ -171,6 +174,14 @@ def _forecast(
     drawn = RandomSearch(space, seed, request.trials).block()
     estimate = costs.total([plan.default, *drawn], len(plan.search))
     return Estimate(min(estimate.seconds, request.budget_s), estimate.disk_bytes)
+
+
+def _check_disk(home: Path, wanted: float) -> None:
+    free = shutil.disk_usage(home).free
+    if wanted > free:
+        raise AutoragError(
+            f"about {wanted / 1e6:.0f} MB of artifacts are expected, {home} has {free / 1e6:.0f} MB"
+        )
 
 
 def _identity(space: Space, request: TuneRequest, plan: Plan, seed: int) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class LiveProgress(TuneWatcher):
 
     def say(self, text: str) -> None:
         """Print a line above the live one."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def planned(self, estimate: Estimate, resumed: int) -> None:
         if resumed:

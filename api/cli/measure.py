@@ -50,9 +50,11 @@ def run_measure(
             progress.preparing("the static embedder (once per machine)")
             prepare_models(settings.models)
         measurer = ProcessMeasurer(workload, settings.home, seed, settings.artifacts_bytes)
+        started = parts.clock.monotonic()
         measured = measurer.measure(
             config, [q.id for q in asked], generate=generate, progress=progress.progress
         )
+        seconds = parts.clock.monotonic() - started
     result = {
         "config": config.to_json(),
         "measured": dict(measured.metrics),
@@ -60,6 +62,7 @@ def run_measure(
         "reused": list(measured.reused),
         "build_s": dict(measured.build_s),
         "conditions": dict(measured.conditions),
+        "seconds": round(seconds, 3),
         "workload": {**workload.summary(), "queries_asked": len(asked)},
     }
     if as_json:

@@ -88,8 +88,8 @@ def print_result(result: TuneResult, report: Path, console: Console) -> None:
             "No queries were given: sentences held out of the documents stood in for them. They "
             "are good for choosing a config; the figures themselves are not those of real queries."
         )
-    for sentence in outcome.objective.explain(outcome.recommended_report.metrics):
-        console.print(f"[red]{sentence}[/]", highlight=False)
+    for line in _slo_lines(outcome):
+        console.print(line, highlight=False)
     console.print(
         f"changed: {changes(outcome.default.config, outcome.recommended.config)}", highlight=False
     )
@@ -101,30 +101,36 @@ def print_result(result: TuneResult, report: Path, console: Console) -> None:
 
 
 def _table(outcome: Outcome, queries: int) -> Table:
-    table = Table(title=f"measured on {queries} queries that the search never saw")
-    for heading in ("metric", "default", "recommended", "difference (95 % interval)", ""):
-        table.add_column(heading, justify="left" if heading in ("metric", "") else "right")
+    table = Table(
+        title=f"measured on {queries} queries that the search never saw",
+        caption="≈ the difference is not distinguishable from chance (paired, 95 %)",
+    )
+    for heading in ("metric", "default", "recommended", "difference", "95 % interval", ""):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
     first = outcome.objective.metrics
-    names = [*first, *(m for m in METRICS if m not in first)]
-    for name in names:
+    for name in (*first, *(m for m in METRICS if m not in first)):
         if name in outcome.difference:
             table.add_row(*_row(outcome, name), end_section=name == first[-1])
     return table
 
 
 def _row(outcome: Outcome, name: str) -> tuple[str, ...]:
-    before = outcome.default_report.metrics[name]
-    after = outcome.recommended_report.metrics[name]
     gap = outcome.difference[name]
-    unit = METRICS[name].unit
-    slo = next((s for s in outcome.objective.slos if s.metric == name), None)
-    label = f"{name} [{unit}]".replace("[", r"\[") if unit else name
-    bound = "" if slo is None else f" {'<=' if slo.at_most else '>='} {slo.bound:g}"
-    met = (
-        ""
-        if slo is None
-        else (" ✓" if slo.violation(outcome.recommended_report.metrics) <= 0 else " ✗")
+    before, after = (
+        f"{trial.metrics[name]:.4g}"
+        for trial in (outcome.default_report, outcome.recommended_report)
     )
-    interval = f"{gap.value:+.4g} ({gap.low:+.4g} … {gap.high:+.4g})"
-    verdict = "" if gap.distinguishable else "not distinguishable"
-    return (label + bound + met, f"{before:.4g}", f"{after:.4g}", interval, verdict)
+    interval = "" if gap.low == gap.high else f"{gap.low:+.3g} … {gap.high:+.3g}"
+    mark = "" if gap.distinguishable else "≈"
+    return name, before, after, f"{gap.value:+.3g}", interval, mark
+
+
+def _slo_lines(outcome: Outcome) -> list[str]:
+    """One line per SLO: whether the recommended config holds it."""
+    measured = outcome.recommended_report.metrics
+    held = [
+        f"{slo}: [green]holds[/] (measured {measured[slo.metric]:.4g})"
+        for slo in outcome.objective.slos
+        if slo.violation(measured) <= 0
+    ]
+    return [*held, *(f"[red]{s}[/]" for s in outcome.objective.explain(measured))]

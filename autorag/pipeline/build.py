@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import numpy as np
 
 from autorag.documents import Document
 from autorag.errors import MissingModelError
-from autorag.pipeline.artifacts import ArtifactStore
+from autorag.hashing import bytes_address
+from autorag.pipeline.artifacts import Artifact, ArtifactStore
 from autorag.pipeline.chunks import Chunks, chunk_corpus
 from autorag.pipeline.embedders import EMBEDDERS, Embedder, Loading
 from autorag.pipeline.index import build_index, deserialized, serialized, truncated
@@ -169,43 +170,49 @@ def _int8_embedder(config: Config) -> bool:
 
 
 def _add_index(built: Built, config: Config, context: BuildContext, recorder: _Recorder) -> None:
-    assert built.vectors is not None
+    vectors = built.vectors
+    assert vectors is not None
     knobs = {**stage_knobs(config, "index"), "embed.dim": config["embed.dim"]}
-    revision = EMBEDDERS[str(config["embed.model"])].revision(built.chunks)
-    embed = embed_namespace(revision)
+    embed = embed_namespace(EMBEDDERS[str(config["embed.model"])].revision(built.chunks))
     name = f"index/{index_key(knobs, embed, built.chunks.ids, seed=context.seed)}"
-    started = time.perf_counter()
-    with context.store.building(name):
-        artifact = context.store.load(name)
-        if artifact is not None and artifact.meta["rows"] != _row_order(built.chunks):
-            artifact = None
-        if artifact is None:
-            context.report("index", 0, len(built.chunks))
-            index = build_index(built.vectors, knobs, context.seed)
-            raw = serialized(index)
-            context.store.save(name, {"index": raw}, {"rows": _row_order(built.chunks)})
-        else:
-            raw = artifact.arrays["index"]
-            index = deserialized(raw)
-    built.index, built.index_bytes = index, len(raw)
-    recorder.note("index", artifact is not None, time.perf_counter() - started)
+
+    def make() -> dict[str, np.ndarray]:
+        return {"index": serialized(build_index(vectors, knobs, context.seed))}
+
+    raw = _index_artifact(name, built.chunks, context, recorder, make).arrays["index"]
+    built.index, built.index_bytes = deserialized(raw), len(raw)
 
 
 def _add_lexical(built: Built, context: BuildContext, recorder: _Recorder) -> None:
     name = f"index/{lexical_key(ANALYZER, built.chunks.ids)}"
+
+    def make() -> dict[str, np.ndarray]:
+        return LexicalSearch.build(built.chunks.texts).to_arrays()
+
+    artifact = _index_artifact(name, built.chunks, context, recorder, make)
+    built.lexical = LexicalSearch.from_artifact(artifact)
+
+
+def _index_artifact(
+    name: str,
+    chunks: Chunks,
+    context: BuildContext,
+    recorder: _Recorder,
+    make: Callable[[], dict[str, np.ndarray]],
+) -> Artifact:
+    """An index from the store, or made and saved. The key knows which chunks, not in which order;
+    rows refer to the order, so an index over another order is made again."""
     started = time.perf_counter()
+    order = bytes_address(b"".join(chunks.ids))
     with context.store.building(name):
         artifact = context.store.load(name)
-        if artifact is not None and artifact.meta["rows"] != _row_order(built.chunks):
-            artifact = None
-        if artifact is None:
-            context.report("index", 0, len(built.chunks))
-            built.lexical = LexicalSearch.build(built.chunks.texts)
-            arrays = built.lexical.to_arrays()
-            context.store.save(name, arrays, {"rows": _row_order(built.chunks)})
-        else:
-            built.lexical = LexicalSearch.from_artifact(artifact)
-    recorder.note("index", artifact is not None, time.perf_counter() - started)
+        reused = artifact is not None and artifact.meta["rows"] == order
+        if artifact is None or not reused:
+            context.report("index", 0, len(chunks))
+            artifact = Artifact(make(), {"rows": order})
+            context.store.save(name, artifact.arrays, artifact.meta)
+    recorder.note("index", reused, time.perf_counter() - started)
+    return artifact
 
 
 def _add_tokens(built: Built, config: Config, context: BuildContext, recorder: _Recorder) -> None:
@@ -248,13 +255,6 @@ def _maxsim_revision() -> Mapping[str, Any]:
         "scale": TOKEN_SCALE,
         "batch": 1,
     }
-
-
-def _row_order(chunks: Chunks) -> str:
-    """Identifies the order of chunks, which the rows of an index refer to."""
-    from autorag.hashing import bytes_address
-
-    return bytes_address(b"".join(chunks.ids))
 
 
 class _Recorder:

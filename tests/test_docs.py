@@ -1,0 +1,67 @@
+"""The documents tell what is there: every knob, metric, setting, command and option."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from api.cli.main import app
+from api.wiring import make_space
+from autorag.metrics import METRICS
+from autorag.space import Knob
+
+ROOT = Path(__file__).parents[1]
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def row(knob: str) -> list[str]:
+    """The cells of a knob's row."""
+    line = next(li for li in CONFIGURATION.splitlines() if li.startswith("|") and f"`{knob}`" in li)
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.parametrize("knob", list(make_space()), ids=lambda k: k.name)
+def test_every_knob_stands_there_with_its_default_and_how_it_is_applied(knob: Knob) -> None:
+    _, _, default, applied, _ = row(knob.name)
+    whole = isinstance(knob.default, float) and knob.default.is_integer()
+    assert default == str(int(knob.default) if whole else knob.default)
+    assert applied == knob.apply
+
+
+def test_no_knob_stands_there_that_is_not() -> None:
+    table = CONFIGURATION.split("## Knobs")[1].split("##")[0]
+    first_cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
+    named = {name for cell in first_cells for name in re.findall(r"`(\w+\.\w+)`", cell)}
+    assert named == {k.name for k in make_space()}
+
+
+def test_every_metric_stands_there() -> None:
+    table = CONFIGURATION.split("## Metrics")[1].split("##")[0]
+    assert set(re.findall(r"`(\w+)`", table)) >= set(METRICS)
+
+
+def test_every_setting_stands_there() -> None:
+    used = {
+        name
+        for folder in ("autorag", "api", "collectors", "models", "store")
+        for file in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"[\"'](AUTORAG_[A-Z_]+)[\"']", file.read_text(encoding="utf-8"))
+    }
+    assert used
+    assert {u for u in used if f"`{u}`" not in CONFIGURATION} == set()
+
+
+def test_the_readme_names_only_commands_and_options_that_exist() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    options = {o for c in commands.values() for p in c.params for o in p.opts}
+    assert set(re.findall(r"autorag (\w+)", README)) <= set(commands)
+    assert set(re.findall(r"`?(--[a-z][a-z-]+)", README)) <= options
+
+
+@pytest.mark.parametrize("script", ["scripts/setup", "scripts/tune", "scripts/test", ".ci/run"])
+def test_the_scripts_are_there_and_can_be_run(script: str) -> None:
+    assert (ROOT / script).stat().st_mode & 0o111
