@@ -414,4 +414,5 @@ def _legend(marks: Sequence[Mark], goal: Objective) -> str:
 def _state(trial: Trial) -> str:
     """How a trial ended; of a reason that is a traceback, the last line."""
     lines = (trial.reason or "").strip().splitlines()
-    return f"{trial.state}: {lines[-1]}" if lines else trial.state
+    state = f"{trial.state}, machine busy" if trial.busy else trial.state
+    return f"{state}: {lines[-1]}" if lines else state

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Settings:
             gigabytes = float(limit)
         except ValueError:
             gigabytes = 0.0
-        if not gigabytes > 0:
+        if not (gigabytes > 0 and math.isfinite(gigabytes)):
             raise InputError(
                 f"AUTORAG_ARTIFACTS_GB = {limit!r}: expected a number of gigabytes above 0",
                 key="AUTORAG_ARTIFACTS_GB",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,17 @@ from api.wiring import (
     document_tokens,
     usable_cores,
 )
-from autorag.errors import AutoragError, MeasurementError
+from autorag import __version__
+from autorag.errors import AutoragError, InputError, MeasurementError
 from autorag.hashing import address
+from autorag.metrics import metric
 from autorag.objective import Objective
 from autorag.optimizer import ModelFirstGreedy, RandomSearch, Strategy
 from autorag.outcome import Outcome, differences, intervals
 from autorag.ports import Estimate, Trial
 from autorag.queries import Query, split_queries, subsample
 from autorag.space import Space
+from autorag.stages import VERSIONS
 from autorag.study import Limits, Plan, Study, Watcher, best_trial, pareto_trials
 from autorag.workload import Workload
 from collectors.measurer import ProcessMeasurer
@@ -37,8 +40,9 @@ from store.repositories import SqlTrialLog, StudyRepository
 
 STRATEGIES = ("greedy", "random")
 PARETO_METRIC = "latency_p95_ms"
-UNSEARCHED = ("cache.mb", "batch.embed")
-"""Knobs that a measurement with distinct queries cannot tell apart, or that only builds feel."""
+UNSEARCHED = ("cache.mb", "batch.embed", "threads.generate")
+"""Knobs that a measurement cannot tell apart: its queries are distinct, builds are not what is
+optimised, and equal prompts are generated once, whatever the threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +87,30 @@ class TuneResult:
             "failed": sum(t.state == "failed" for t in self.trials),
             "seconds": round(self.seconds, 3),
             "reused": dict(reused),
+            "busy": sum(t.busy for t in self.trials),
             "queries": {"search": self.search_queries, "report": self.report_queries},
             "workload": self.workload.summary(),
         }
 
 
 def tune(
-    workload: Workload, space: Space, request: TuneRequest, parts: Parts, watcher: TuneWatcher
+    workload: Workload,
+    space: Space,
+    request: TuneRequest,
+    parts: Parts,
+    watcher: TuneWatcher,
+    publish: Callable[[TuneResult], None],
 ) -> TuneResult:
     """Search, then measure the default and the best config on queries the search never saw.
 
-    A study that was interrupted is continued when the same is asked again.
+    A study that was interrupted is continued when the same is asked again; it counts as finished
+    once ``publish`` has the result.
 
     Raises:
         MeasurementError: the default config could not be measured.
     """
     search, report = _sides(workload, request, parts)
+    _check_answers(request.objective, space, search, report)
     space = searched_space(space, request.objective)
     plan = Plan(
         space.default(),
@@ -115,14 +127,14 @@ def tune(
         report_log = SqlTrialLog(engine, parts.clock, row.id, "report")
         costs = PipelineCosts(
             document_tokens(workload),
-            studies.measured_configs(workload.hash_hex),
+            studies.measured_configs(workload.hash_hex, besides=row.id),
             cores=usable_cores(),
             generate=request.objective.needs_generation,
         )
         strategy = _strategy(space, request, parts.seed)
         forecast = _forecast(space, request, costs, plan, parts.seed)
         watcher.planned(forecast, len(log.trials()))
-        _check_disk(parts.settings.home, forecast.disk_bytes)
+        _check_disk(parts.settings.home, min(forecast.disk_bytes, parts.settings.artifacts_bytes))
         if needs_preparation(parts.settings.models):
             watcher.preparing("the static embedder (once per machine)")
             prepare_models(parts.settings.models)
@@ -134,6 +146,7 @@ def tune(
         outcome = _outcome(study, trials, log, report_log, request.objective, parts)
         seconds = sum(t.seconds for t in [*trials, *report_log.trials()])
         result = TuneResult(workload, outcome, trials, seconds, len(search), len(report))
+        publish(result)
         studies.finish(row.id, result.to_json())
     engine.dispose()
     return result
@@ -143,7 +156,7 @@ def searched_space(space: Space, objective: Objective) -> Space:
     """The subspace that a search varies: knobs that no metric named can feel keep their default."""
     fixed = {name: space[name].default for name in UNSEARCHED}
     if not objective.needs_generation:
-        unused = ("generate.model", "generate.max_tokens", "threads.generate")
+        unused = ("generate.model", "generate.max_tokens")
         names = {k.name for k in space}
         fixed |= {name: space[name].default for name in unused if name in names}
     return space.fixed(fixed)
@@ -159,6 +172,25 @@ def _sides(
         )
     rng = parts.rng(SEED_SAMPLE)
     return subsample(search, request.max_queries, rng), subsample(report, request.max_queries, rng)
+
+
+def _check_answers(
+    objective: Objective, space: Space, search: Sequence[Query], report: Sequence[Query]
+) -> None:
+    """Refuse an objective that these queries or this machine cannot measure."""
+    if not objective.needs_generation:
+        return
+    if all(k.name != "generate.model" for k in space):
+        raise InputError(
+            f"objective {objective}: needs a generator: pip install 'autorag-service[generator]' "
+            "or set AUTORAG_GENERATOR_URL",
+            key="objective",
+        )
+    judged = [m for m in objective.metrics if metric(m).kind == "answer"]
+    if judged and not all(any(q.has_answer for q in side) for side in (search, report)):
+        raise InputError(
+            f"objective {objective}: {judged[0]} needs queries with answers", key="objective"
+        )
 
 
 def _strategy(space: Space, request: TuneRequest, seed: int) -> Strategy:
@@ -188,6 +220,7 @@ def _identity(space: Space, request: TuneRequest, plan: Plan, seed: int) -> dict
     """What makes two studies the same."""
     return {
         "objective": str(request.objective),
+        "version": [__version__, dict(VERSIONS)],
         "strategy": request.strategy,
         "trials": request.trials,
         "budget_s": None if math.isinf(request.budget_s) else request.budget_s,

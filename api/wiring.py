@@ -12,6 +12,7 @@ import numpy as np
 
 from api.settings import Settings
 from autorag.documents import Document, RawDocument, load_documents
+from autorag.errors import InputError
 from autorag.ports import SystemClock
 from autorag.queries import load_queries
 from autorag.space import CorpusFacts, Space
@@ -36,7 +37,25 @@ class Parts:
 
 
 def make_parts(settings: Settings, seed: int) -> Parts:
-    """The parts for one command."""
+    """The parts for one command.
+
+    Raises:
+        InputError: the home folder cannot be used.
+    """
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"AUTORAG_HOME = {settings.home}: {error.strerror}",
+            key="AUTORAG_HOME",
+            value=str(settings.home),
+        ) from error
+    if not os.access(settings.home, os.W_OK):
+        raise InputError(
+            f"AUTORAG_HOME = {settings.home}: not writable",
+            key="AUTORAG_HOME",
+            value=str(settings.home),
+        )
     return Parts(settings, seed, SystemClock())
 
 

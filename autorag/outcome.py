@@ -14,6 +14,9 @@ from autorag.metrics import METRICS
 from autorag.objective import Objective
 from autorag.ports import QueryResult, Trial
 
+ONE_NOISY_NUMBER = ("rss_peak_mb", "build_s")
+"""Metrics with one value a run that varies from run to run: no interval can be given."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -69,14 +72,13 @@ def differences(
 ) -> dict[str, Interval]:
     """``after - before`` for every metric of both.
 
-    ``build_s`` is left out: the report's measurements find everything built.
     Metrics made of queries get a paired bootstrap interval over the queries that both have; one
-    number a run (memory, build time) has a point interval.
+    number a run that does not vary (memory) has a point interval; one that does is left out.
     """
     paired = _paired(before_queries, after_queries)
     found = {}
     for name in METRICS:
-        if name != "build_s" and name in before.metrics and name in after.metrics:
+        if name not in ONE_NOISY_NUMBER and name in before.metrics and name in after.metrics:
             source, statistic = _source(name)
             if source in paired:
                 found[name] = paired_difference(*paired[source], statistic, rng)

@@ -65,7 +65,8 @@ class Measurement:
 class Trial:
     """One config of a study, immutable once it is no longer ``running``.
 
-    ``number`` counts from 0 (the default config). ``reason`` says why it failed or was skipped.
+    ``number`` counts from 0 (the default config). ``build_s`` and ``conditions`` are those of its
+    measurement. ``reason`` says why it failed or was skipped.
     """
 
     number: int
@@ -74,8 +75,15 @@ class Trial:
     metrics: Mapping[str, float] = field(default_factory=dict)
     stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     reused: Sequence[str] = ()
+    build_s: Mapping[str, float] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     reason: str | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something else wanted the CPU while it was measured."""
+        return bool(self.conditions.get("busy"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,16 +90,16 @@ def split_queries(
 ) -> tuple[list[Query], list[Query]]:
     """Split into (search, report), grouped by gold document: no document is on both sides.
 
-    Report gets 30 % of the queries, and at least 50 where that leaves search the larger part.
+    Report gets 30 % of the queries, and at least 50 of 100 or more.
     Both sides keep the order of ``queries``.
     """
     groups = _groups(queries)
-    wanted = max(round((1 - SEARCH_SHARE) * len(queries)), min(REPORT_MINIMUM, len(queries) // 2))
+    least = REPORT_MINIMUM if len(queries) >= 2 * REPORT_MINIMUM else 1
+    wanted = max(round((1 - SEARCH_SHARE) * len(queries)), least)
     report: set[int] = set()
     for group in rng.permutation(len(groups)):
         if len(report) + len(groups[group]) <= wanted:
             report.update(groups[group])
-    least = max(1, min(REPORT_MINIMUM, len(queries) // 2))
     while len(report) < least:
         left = [g for g in groups if not report.issuperset(g)]
         smallest = min(left, key=len)

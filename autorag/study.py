@@ -17,6 +17,9 @@ from autorag.optimizer import Strategy
 from autorag.ports import Clock, CostModel, Estimate, Measurement, Measurer, Trial, TrialLog
 from autorag.space import Config
 
+MOST_SKIPS = 20
+"""Skipped trials in a row after which a search is over: nothing fits any more."""
+
 LARGEST_SHARE = 0.4
 """Share of the budget that one trial may be expected to take."""
 
@@ -80,16 +83,21 @@ class Study:
         """Search until a limit is reached; returns all trials."""
         for log in (self._log, self._report_log):
             log.discard_running()
-        spent = sum(t.seconds for t in self._log.trials())
+        known = self._log.trials()
+        for trial in known:
+            self._learn(trial)
+        spent = sum(t.seconds for t in [*known, *self._report_log.trials()])
         ends = self._clock.monotonic() + limits.budget_s - spent
-        if not self._log.trials():
+        if not known:
             self._run_trial(0, self._plan.default, None)
         while True:
             trials = self._log.trials()
             if sum(t.number > 0 and t.state != "skipped" for t in trials) >= limits.trials:
                 return trials
             left = ends - self._reserve(trials) - self._clock.monotonic()
-            if left <= 0:
+            recent = trials[-MOST_SKIPS:]
+            stuck = len(recent) == MOST_SKIPS and all(t.state == "skipped" for t in recent)
+            if left <= 0 or stuck:
                 return trials
             config = strategy.propose(trials)
             if config is None:
@@ -139,8 +147,14 @@ class Study:
             self._log.close(number, "failed", str(error), self._clock.monotonic() - started)
         else:
             self._log.finish(number, measurement, self._clock.monotonic() - started)
-            self._costs.observe(config, measurement)
-        self._watcher.trial_ended(self._log.trials()[number])
+        trial = self._log.trials()[number]
+        self._learn(trial)
+        self._watcher.trial_ended(trial)
+
+    def _learn(self, trial: Trial) -> None:
+        if trial.state == "finished":
+            seen = Measurement(trial.metrics, trial.stages, trial.reused, trial.build_s, ())
+            self._costs.observe(trial.config, seen)
 
     def _measure(
         self, config: Config, queries: Sequence[str], deadline: float | None

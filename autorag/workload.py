@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,16 +61,18 @@ def pseudo_workload(
 
 
 def write_snapshot(workload: Workload, path: Path) -> None:
-    """Write the workload to one file, for measuring processes; atomic."""
+    """Write the workload to one file, for measuring processes; atomic. One that is there already
+    is the same."""
+    if path.is_file():
+        return
     row = {
         "name": workload.name,
         "documents": [document_to_json(d) for d in workload.documents],
         "queries": [query_to_json(q) for q in workload.queries],
         "query_source": workload.query_source,
-        "parse_reused": workload.parse_reused,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
+    draft = path.with_name(f".{uuid.uuid4().hex}.draft")
     draft.write_text(json.dumps(row), encoding="utf-8")
     draft.replace(path)
 
@@ -82,5 +85,4 @@ def read_snapshot(path: Path) -> Workload:
         tuple(document_from_json(d) for d in row["documents"]),
         tuple(query_from_json(q) for q in row["queries"]),
         row["query_source"],
-        row["parse_reused"],
     )

@@ -1,13 +1,13 @@
 """Kill ``autorag tune`` at random moments and run it again: is anything lost, twice or different?
 
-Protocol, for each strategy: one undisturbed study in a home of its own gives the truth and its
-duration T. Then studies of the same seed run in fresh homes; each start is killed with SIGKILL
-after a moment drawn uniformly from (0, T), and the command is started again until the study ends,
-home after home, until there were as many kills as asked for. Every study must end with the same
-trials (configs, states and deterministic metrics, on both sides of the split) and the same
-recommended config as the undisturbed one, no trial twice, one study in the database, a sound
-artifact store, and after every kill no process left. The objective bounds no latency, so that no
-decision hangs on the noise of timing. Exit code 1 on any difference.
+Protocol, for each strategy: one undisturbed study in a home of its own gives the truth, and the
+quickest study that no kill met a duration T. Then studies of the same seed run in fresh homes;
+each start is killed with SIGKILL after a moment drawn uniformly from (0, T), and the command is
+started again until the study ends, home after home, until there were as many kills as asked for.
+Every study must end with the same trials (configs, states and deterministic metrics, on both
+sides of the split) and the same recommended config as the undisturbed one, no trial twice, one
+study in the database, a sound artifact store, and after every kill no process left. The objective
+bounds no latency, so that no decision hangs on the noise of timing. Exit code 1 on any difference.
 
     python benchmarks/kill_resume.py --docs FOLDER --kills 20 --trials 4
 """
@@ -110,8 +110,8 @@ class Home:
 
     def recommended(self) -> dict[str, Any]:
         """The config that the study recommended."""
-        found: dict[str, Any] = json.loads((self.path / "out").read_text())["recommended"]
-        return found["config"]
+        found: dict[str, Any] = json.loads((self.path / "out").read_text())
+        return dict(found["recommended"]["config"])
 
     def trials(self) -> list[Row]:
         """(study, split, number, state, config, deterministic metrics) of every trial."""
@@ -119,13 +119,21 @@ class Home:
         rows = self._select(f"SELECT {columns} FROM trials ORDER BY study_id, split, number")
         return [(*row[:4], row[4], _deterministic(json.loads(row[5]))) for row in rows]
 
-    def hit(self) -> str:
-        """What a kill interrupted."""
-        trials = [row[1:4] for row in self.trials()]
-        running = [f"{split} {number}" for split, number, state in trials if state == "running"]
+    def running(self) -> list[Row]:
+        """(split, number, when it was started) of a trial that runs or was killed."""
+        return self._select("SELECT split, number, started_at FROM trials WHERE state = 'running'")
+
+    def hit(self, before: Sequence[Row]) -> str:
+        """What a kill interrupted; ``before`` is what the kill before it left running."""
+        running, trials = self.running(), len(self.trials())
         drafts = len(list((self.path / "artifacts").rglob(".*.draft")))
-        ended = f"{len(trials) - len(running)} trials ended"
-        what = f"measuring {running[0]}" if running else "between trials"
+        if not trials or (running and running == before):
+            what = "starting"
+        elif running:
+            what = "measuring {} {}".format(*running[0])
+        else:
+            what = "between trials or at the end"
+        ended = f"{trials - len(running)} trials ended"
         return f"{what}, {ended}" + (f", {drafts} drafts left" if drafts else "")
 
     def corrupt(self) -> int:
@@ -139,9 +147,9 @@ class Home:
         mark = f"AUTORAG_HOME={self.path}".encode()
         return [p for p, environment in _environments() if mark in environment.split(b"\0")]
 
-    def left_behind(self) -> list[int]:
-        """Processes still there some seconds after a kill."""
-        until = time.monotonic() + GONE_WITHIN_S
+    def left_behind(self, within_s: float = GONE_WITHIN_S) -> list[int]:
+        """Processes still there so long after a kill."""
+        until = time.monotonic() + within_s
         while (left := self.processes()) and time.monotonic() < until:
             time.sleep(0.05)
         return left
@@ -229,14 +237,17 @@ def disturb(
     home: Home, tuning: Tuning, moments: random.Random, kills: int, verdict: Verdict
 ) -> None:
     """Run one study to its end, killing it on the way as long as kills are left."""
+    earlier = verdict.kills
     while verdict.kills < kills:
-        moment = moments.uniform(0, verdict.seconds)
+        moment, before = moments.uniform(0, verdict.seconds), home.running()
+        started = time.monotonic()
         if home.run(tuning, moment):
+            if verdict.kills == earlier:
+                verdict.seconds = min(verdict.seconds, time.monotonic() - started)
             return
         verdict.kills += 1
-        left = home.left_behind()
-        verdict.left += len(left)
-        print(f"  kill {verdict.kills:>2} after {moment:6.2f} s: {home.hit()}", flush=True)
+        verdict.left += len(home.left_behind())
+        print(f"  kill {verdict.kills:>2} after {moment:6.2f} s: {home.hit(before)}", flush=True)
     home.run(tuning)
 
 

@@ -27,6 +27,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from collectors.prepare import prepare_models
+
 WORKLOADS = ("shift_new_wiki", "cosqa_code", "covidqa_long")
 SHOWN = ("ndcg_at_10", "latency_p95_ms", "context_tokens", "memory_mb")
 SEED = 0
@@ -61,7 +63,7 @@ def parse_arguments() -> argparse.Namespace:
 def made_models(scratch: Path) -> Path:
     """A folder with the static embedder, distilled once."""
     models = scratch / "models"
-    subprocess.run([sys.executable, "-m", "collectors.prepare", str(models)], check=True)
+    prepare_models(models)
     return models
 
 

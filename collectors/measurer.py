@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from autorag.errors import MeasurementCancelled, MeasurementError
+from autorag.errors import InputError, MeasurementCancelled, MeasurementError
 from autorag.ports import Measurement, Progress
 from autorag.space import Config
 from autorag.workload import Workload, write_snapshot
@@ -29,7 +29,7 @@ class ProcessMeasurer:
 
     Args:
         home: holds ``artifacts/``, ``models/`` and ``workloads/``.
-        seed: of index training and fitted embedders.
+        seed: of index training.
     """
 
     def __init__(self, workload: Workload, home: Path, seed: int, limit_bytes: int) -> None:
@@ -37,6 +37,7 @@ class ProcessMeasurer:
         self._seed = seed
         self._limit_bytes = limit_bytes
         self._snapshot = home / "workloads" / f"{workload.hash_hex}.json"
+        self._parsed = workload.parse_reused
         write_snapshot(workload, self._snapshot)
 
     def measure(
@@ -58,7 +59,9 @@ class ProcessMeasurer:
             models=str(self._home / "models"),
             seed=self._seed,
             generate=generate,
+            parse_reused=self._parsed,
         )
+        self._parsed = True
 
         def waiting() -> None:
             if progress is not None:
@@ -86,8 +89,8 @@ def _run(
 ) -> Measurement:
     job_path, result_path, errors = folder / "job.json", folder / "result.json", folder / "stderr"
     job.write(job_path)
-    command = [sys.executable, "-m", "collectors.trial_process", str(job_path), str(result_path)]
-    command.append(str(os.getpid()))
+    program = [sys.executable, "-P", "-m", "collectors.trial_process"]
+    command = [*program, str(job_path), str(result_path), str(os.getpid())]
     with (
         errors.open("wb") as stderr,
         subprocess.Popen(
@@ -113,7 +116,7 @@ def _run(
         )
     row = json.loads(result_path.read_text(encoding="utf-8"))
     if "error" in row:
-        raise MeasurementError(row["error"])
+        raise (InputError if row["input"] else MeasurementError)(row["error"])
     return measurement_from_json(row)
 
 

@@ -21,6 +21,7 @@ class TrialJob:
         queries: ids of the queries to ask, in order.
         store, store_limit_bytes, models: artifacts and models.
         generate: also generate answers.
+        parse_reused: whether the documents' parsing was answered from the store.
     """
 
     snapshot: str
@@ -31,6 +32,7 @@ class TrialJob:
     models: str
     seed: int
     generate: bool
+    parse_reused: bool
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")

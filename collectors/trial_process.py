@@ -3,7 +3,7 @@
     python -m collectors.trial_process JOB RESULT PARENT
 
 Progress goes to standard output, one JSON object a line. An error of ours is written to RESULT as
-``{"error": ..., "kind": ...}``. The process dies with its parent.
+``{"error": ..., "input": whether what was given is at fault}``. The process dies with its parent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from autorag.errors import AutoragError
+from autorag.errors import AutoragError, InputError
 from autorag.ports import Measurement
 from collectors.pressure import PressureMark
 from collectors.trial_job import TrialJob, measurement_to_json
@@ -39,7 +39,7 @@ def main(job_path: Path, result_path: Path, parent: int) -> None:
     try:
         row: dict[str, Any] = measurement_to_json(measure(TrialJob.read(job_path)))
     except AutoragError as error:
-        row = {"error": str(error), "kind": type(error).__name__}
+        row = {"error": str(error), "input": isinstance(error, InputError)}
     draft = result_path.with_suffix(".draft")
     draft.write_text(json.dumps(row), encoding="utf-8")
     draft.replace(result_path)
@@ -60,9 +60,7 @@ def measure(job: TrialJob) -> Measurement:
     store = ArtifactStore(Path(job.store), job.store_limit_bytes)
     context = BuildContext(store, Path(job.models), job.seed, progress=report)
     config = job.to_config()
-    pipeline = Pipeline.open(
-        config, workload.documents, context, parse_reused=workload.parse_reused
-    )
+    pipeline = Pipeline.open(config, workload.documents, context, parse_reused=job.parse_reused)
     gc.collect()
     gc.freeze()
     warm_up(pipeline, queries)

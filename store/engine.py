@@ -7,16 +7,21 @@ under contention whatever the busy timeout.
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from autorag.errors import InputError, StoreError
 
 BUSY_TIMEOUT_MS = 30_000
+RETRY_S = 0.02
 
 
 def open_database(url: str) -> Engine:
@@ -28,10 +33,7 @@ def open_database(url: str) -> Engine:
     """
     from store.migrations import upgrade
 
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise InputError(f"--db {url!r}: {error}", key="db", value=url) from error
+    parsed = check_url(url)
     try:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
@@ -40,25 +42,60 @@ def open_database(url: str) -> Engine:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_immediate)
         upgrade(engine)
-    except (SQLAlchemyError, OSError, ModuleNotFoundError) as error:
+    except (SQLAlchemyError, OSError) as error:
         raise StoreError(f"cannot open {parsed.render_as_string()}: {error}") from error
     return engine
 
 
+def check_url(url: str) -> URL:
+    """The parsed URL.
+
+    Raises:
+        InputError: not a URL of a database that can be used here.
+    """
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+        create_engine(parsed).dispose()
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
+        raise InputError(f"--db {url!r}: {error}", key="db", value=url) from error
+    return parsed
+
+
 def sqlite_url(path: Path) -> str:
     """The URL of a SQLite file."""
-    return f"sqlite:///{path}"
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+@contextmanager
+def store_errors(doing: str) -> Iterator[None]:
+    """Turn errors of the database into ``StoreError``."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(f"{doing}: {error}") from error
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    _into_wal(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _into_wal(connection: Any) -> None:
+    """Switch to WAL. The busy timeout does not cover this when several processes open a new file
+    at once, so it is tried again for as long."""
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1e3
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(RETRY_S)
 
 
 def _begin_immediate(connection: Connection) -> None:

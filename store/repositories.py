@@ -6,18 +6,19 @@ on disk. A trial that is no longer running never changes. Several processes may 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from autorag.errors import StoreError
 from autorag.hashing import ADDRESS_BYTES, address
 from autorag.ports import Clock, Measurement, QueryResult, Trial, TrialState
 from autorag.space import Config
+from store.engine import store_errors
 from store.tables import studies, trial_queries, trials
 
 
@@ -29,12 +30,21 @@ class StudyRow:
     resumed: bool
 
 
-class StudyRepository:
-    """Studies."""
+class Repository:
+    """What repositories share: one transaction a method, errors as ``StoreError``."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with store_errors("the database failed"), self._engine.begin() as connection:
+            yield connection
+
+
+class StudyRepository(Repository):
+    """Studies."""
 
     def open(self, workload: Mapping[str, Any], settings: Mapping[str, Any]) -> StudyRow:
         """The unfinished study of this workload and these settings, or a new one.
@@ -45,7 +55,7 @@ class StudyRepository:
                 seed, limits, split).
         """
         identity = address([workload["hash"], dict(settings)])
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             known = connection.scalar(
                 select(studies.c.id)
                 .where(studies.c.identity == identity, studies.c.state == "running")
@@ -72,32 +82,32 @@ class StudyRepository:
             "outcome": dict(outcome),
             "finished_at": int(self._clock.time()),
         }
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             connection.execute(update(studies).where(studies.c.id == study).values(values))
 
-    def measured_configs(self, workload_hash: str) -> list[Config]:
-        """Configs that were measured on this workload before, in any study."""
+    def measured_configs(self, workload_hash: str, *, besides: int) -> list[Config]:
+        """Configs that were measured on this workload in other studies than ``besides``."""
         query = (
             select(trials.c.config)
             .join(studies, studies.c.id == trials.c.study_id)
-            .where(studies.c.workload_hash == workload_hash, trials.c.state == "finished")
+            .where(studies.c.workload_hash == workload_hash, studies.c.id != besides)
+            .where(trials.c.state == "finished")
         )
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return [_config(c) for c in connection.scalars(query)]
 
 
-class SqlTrialLog:
+class SqlTrialLog(Repository):
     """The trials of one side of a study; see :class:`autorag.ports.TrialLog`."""
 
     def __init__(self, engine: Engine, clock: Clock, study: int, split: str) -> None:
-        self._engine = engine
-        self._clock = clock
+        super().__init__(engine, clock)
         self._study = study
         self._split = split
 
     def trials(self) -> list[Trial]:
         query = select(trials).where(*self._mine()).order_by(trials.c.number)
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return [_trial(row) for row in connection.execute(query)]
 
     def start(self, number: int, config: Config) -> None:
@@ -113,7 +123,7 @@ class SqlTrialLog:
             "seconds": 0.0,
             "started_at": int(self._clock.time()),
         }
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             connection.execute(insert(trials), row)
 
     def finish(self, number: int, measurement: Measurement, seconds: float) -> None:
@@ -138,7 +148,7 @@ class SqlTrialLog:
 
     def discard_running(self) -> int:
         running = delete(trials).where(*self._mine(), trials.c.state == "running")
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return connection.execute(running).rowcount
 
     def query_results(self, number: int) -> list[QueryResult]:
@@ -148,7 +158,7 @@ class SqlTrialLog:
             .where(*self._mine(), trials.c.number == number)
             .order_by(trial_queries.c.position)
         )
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return [_query_result(row) for row in connection.execute(query)]
 
     def _mine(self) -> tuple[Any, ...]:
@@ -163,15 +173,12 @@ class SqlTrialLog:
     ) -> None:
         running = (*self._mine(), trials.c.number == number, trials.c.state == "running")
         ended = {**values, "seconds": seconds, "finished_at": int(self._clock.time())}
-        try:
-            with self._engine.begin() as connection:
-                trial = connection.scalar(select(trials.c.id).where(*running))
-                if trial is None:
-                    raise StoreError(f"trial {number} is not running: finished trials never change")
-                connection.execute(update(trials).where(trials.c.id == trial).values(ended))
-                also(connection, trial)
-        except SQLAlchemyError as error:
-            raise StoreError(f"trial {number} could not be recorded: {error}") from error
+        with self._transaction() as connection:
+            trial = connection.scalar(select(trials.c.id).where(*running))
+            if trial is None:
+                raise StoreError(f"trial {number} is not running: finished trials never change")
+            connection.execute(update(trials).where(trials.c.id == trial).values(ended))
+            also(connection, trial)
 
 
 def _trial(row: Row[Any]) -> Trial:
@@ -182,6 +189,8 @@ def _trial(row: Row[Any]) -> Trial:
         metrics=row.metrics,
         stages=row.stages,
         reused=row.reused,
+        build_s=row.build_s,
+        conditions=row.conditions,
         seconds=row.seconds,
         reason=row.reason,
     )

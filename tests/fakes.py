@@ -79,13 +79,11 @@ class MemoryTrialLog:
         self._trials[number] = Trial(number, config, "running")
 
     def finish(self, number: int, measurement: Measurement, seconds: float) -> None:
-        running = self._running(number)
-        queries = [q.query for q in measurement.queries]
-        if len(set(queries)) < len(queries):
+        config, m = self._running(number).config, measurement
+        if len({q.query for q in m.queries}) < len(m.queries):
             raise StoreError(f"trial {number} could not be recorded: a query is there twice")
-        m = measurement
-        result = {"metrics": m.metrics, "stages": m.stages, "reused": m.reused}
-        self._trials[number] = replace(running, state="finished", seconds=seconds, **result)
+        ended = Trial(number, config, "finished", m.metrics, m.stages, m.reused, seconds)
+        self._trials[number] = ended
         self._queries[number] = list(m.queries)
 
     def close(self, number: int, state: TrialState, reason: str, seconds: float) -> None:

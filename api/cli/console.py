@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from api.tuning import TuneWatcher
@@ -77,9 +78,9 @@ class LiveProgress(TuneWatcher):
         if trial.number == 0:
             self._default = trial.config
         if trial.state != "finished":
-            reason = (trial.reason or "").splitlines()[-1:] or [""]
+            reason = escape(((trial.reason or "").splitlines() or [""])[-1])
             changed = self._changes(trial.config)
-            self.say(f"[dim]{trial.number:>3}  {trial.state}: {reason[0]}  {changed}[/]")
+            self.say(f"[dim]{trial.number:>3}  {trial.state}: {reason}  {changed}[/]")
             return
         assert self._objective is not None
         rank = self._objective.rank
@@ -98,7 +99,7 @@ class LiveProgress(TuneWatcher):
 def changes(before: Config, after: Config) -> str:
     """What differs, in one line."""
     changed = [f"{k}={new}" for k, (_, new) in before.changed(after).items() if new is not None]
-    return " ".join(changed) or "the default"
+    return escape(" ".join(changed)) or "the default"
 
 
 def _figures(metrics: Mapping[str, float], objective: Objective) -> str:

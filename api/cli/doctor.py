@@ -17,6 +17,7 @@ from rich.table import Table
 from api.settings import Settings
 from api.wiring import usable_cores
 from autorag.errors import AutoragError
+from store.engine import sqlite_url
 
 LEAST_FREE_GB = 2.0
 
@@ -34,7 +35,7 @@ class Check:
 def run_doctor(database: str | None, as_json: bool) -> int:
     """Look at everything; 0 when all that is required is well, else 1."""
     settings = Settings.from_environment()
-    checks = list(examine(settings, database or f"sqlite:///{settings.database}"))
+    checks = list(examine(settings, database or sqlite_url(settings.database)))
     well = all(c.ok for c in checks if c.required)
     console = Console(soft_wrap=as_json)
     if as_json:

@@ -51,15 +51,20 @@ def tune(
     seed: Seed = 0,
     db: Database = None,
     report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path("report.html"),
+    cross_encoder: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of a local cross-encoder to try as a reranker. Repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find a better config for your documents, and show by how much."""
-    from api.cli.options import parse_duration
+    from api.cli.options import check_model_folder, parse_duration
     from autorag.errors import InputError
     from autorag.objective import DEFAULT_OBJECTIVE, parse_objective
 
     wanted = parse_objective(objective) if objective is not None else DEFAULT_OBJECTIVE
     budget_s = parse_duration(budget)
+    cross_encoders = [check_model_folder(folder) for folder in cross_encoder or []]
     from api.tuning import STRATEGIES
 
     if strategy not in STRATEGIES:
@@ -70,7 +75,18 @@ def tune(
     from api.cli.tune import run_tune
 
     run_tune(
-        docs, queries, wanted, trials, budget_s, strategy, max_queries, seed, db, report, as_json
+        docs,
+        queries,
+        wanted,
+        trials,
+        budget_s,
+        strategy,
+        max_queries,
+        seed,
+        db,
+        report,
+        cross_encoders,
+        as_json,
     )
 
 
@@ -113,6 +129,8 @@ def run() -> None:
     except InputError as error:
         _fail(str(error), 2)
     except AutoragError as error:
+        _fail(str(error), 1)
+    except OSError as error:
         _fail(str(error), 1)
     except KeyboardInterrupt:
         _fail("interrupted; run the same command again to continue", 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from api.cli.console import LiveProgress, progress_console
@@ -73,9 +74,8 @@ def run_measure(
 
 def _print(result: Mapping[str, Any], console: Console) -> None:
     workload = result["workload"]
-    table = Table(
-        title=f"{workload['name']}: {workload['queries_asked']} {workload['query_source']} queries"
-    )
+    queries = f"{workload['queries_asked']} {workload['query_source']} queries"
+    table = Table(title=f"{escape(workload['name'])}: {queries}")
     for heading in ("metric", "measured", "unit"):
         table.add_column(heading, justify="right" if heading == "measured" else "left")
     for name in (m for m in METRICS if m in result["measured"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,7 +71,7 @@ def read_config(path: Path | None) -> dict[str, Any]:
         raise ConfigError(
             f"--config {path}: {error.strerror}", key="config", value=str(path)
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"--config {path}: malformed JSON ({error})", key="config", value=str(path)
         ) from error
@@ -81,8 +82,39 @@ def read_config(path: Path | None) -> dict[str, Any]:
     return value
 
 
+def check_report(path: Path) -> Path:
+    """The path, when a report can be written there.
+
+    Raises:
+        InputError: it is a folder, or its folder cannot be made or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        why = "is a folder" if path.is_dir() else ""
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+    if not why and not os.access(path.parent, os.W_OK):
+        why = "cannot be written"
+    if why:
+        raise InputError(f"--report {path}: {why}", key="report", value=str(path))
+    return path
+
+
+def check_model_folder(path: Path) -> str:
+    """The path of a local model.
+
+    Raises:
+        InputError: no ``config.json`` in it.
+    """
+    if not (path / "config.json").is_file():
+        raise InputError(
+            f"--cross-encoder {path}: no config.json there", key="cross-encoder", value=str(path)
+        )
+    return str(path)
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

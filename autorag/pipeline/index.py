@@ -3,7 +3,7 @@
 ``flat``, ``ivf_flat``, ``ivf_sq8``, ``ivf_pq_fastscan`` (4-bit codes in registers), ``hnsw``,
 ``hnsw_sq8``. All keep ids of their own, so that documents can be added and removed later: the IVF
 kinds in their lists, the others under an id map (an id map over IVF loses count on removal). HNSW
-and fast-scan codes cannot be removed: those are masked by an ``IDSelector``. Builds
+cannot remove, and adding after removing breaks fast-scan codes: these two are rebuilt. Builds
 run on one thread with a fixed seed and are deterministic. ``refine`` fetches that many times more
 candidates from a quantised index and ranks them by exact inner products.
 """

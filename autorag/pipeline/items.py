@@ -3,7 +3,7 @@
 An item is an array of rows (one row for an embedding, one per token for late interaction, one per
 chunk for boundaries). Items live in *segments*: artifacts of many items under the cache's
 namespace, written whenever a batch is done, so a killed build loses one batch. Looking items up
-reads every segment of the namespace once.
+reads the keys of every segment, and the rows of those that hold any of them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ItemCache:
             batches: slices of the list of missing positions, each computed and saved together.
         """
         with self.store.building(self.folder):
-            segments, where = self._locate()
+            segments, where = self._locate(set(keys))
             absent = [i for i, k in enumerate(keys) if k not in where]
             for batch in batches:
                 positions = absent[batch]
@@ -77,19 +77,24 @@ class ItemCache:
 
     def known(self) -> set[bytes]:
         """The keys that are there."""
-        return set(self._locate()[1])
+        return {k for name in self.store.names(self.folder) for k in self._keys(name)}
 
-    def _locate(self) -> tuple[list[Ragged], dict[bytes, tuple[int, int]]]:
+    def _locate(self, wanted: set[bytes]) -> tuple[list[Ragged], dict[bytes, tuple[int, int]]]:
+        """The segments that hold any of these keys, and where each is: (segment, item)."""
         segments: list[Ragged] = []
         where: dict[bytes, tuple[int, int]] = {}
         for name in self.store.names(self.folder):
-            artifact = self.store.load(name)
-            if artifact is None:
-                continue
-            keys = artifact.arrays["keys"].view(KEY_TYPE).ravel().tolist()
-            where.update({k: (len(segments), i) for i, k in enumerate(keys)})
-            segments.append(Ragged(artifact.arrays["rows"], artifact.arrays["starts"]))
+            keys = self._keys(name)
+            artifact = None if wanted.isdisjoint(keys) else self.store.load(name)
+            if artifact is not None:
+                where.update({k: (len(segments), i) for i, k in enumerate(keys)})
+                segments.append(Ragged(artifact.arrays["rows"], artifact.arrays["starts"]))
         return segments, where
+
+    def _keys(self, name: str) -> list[bytes]:
+        raw = self.store.peek(name, "keys")
+        keys: list[bytes] = [] if raw is None else raw.view(KEY_TYPE).ravel().tolist()
+        return keys
 
     def _save(self, keys: Sequence[bytes], items: Sequence[np.ndarray]) -> Ragged:
         segment = _ragged(items)
@@ -113,16 +118,24 @@ def _gather(segments: Sequence[Ragged], places: Sequence[tuple[int, int]]) -> Ra
     """Items from several segments as one, in order of ``places``."""
     if not places:
         return Ragged(np.empty((0, 0), dtype=np.float32), np.zeros(1, dtype=np.int64))
-    segment = np.array([s for s, _ in places])
-    item = np.array([i for _, i in places])
-    base = np.concatenate([[0], np.cumsum([len(s.rows) for s in segments])])
+    segment, item = np.array(places).T
     first = np.empty(len(places), dtype=np.int64)
     lengths = np.empty(len(places), dtype=np.int64)
     for number, part in enumerate(segments):
         mine = segment == number
-        first[mine] = part.starts[item[mine]] + base[number]
-        lengths[mine] = part.starts[item[mine] + 1] - part.starts[item[mine]]
+        first[mine] = part.starts[item[mine]]
+        lengths[mine] = part.starts[item[mine] + 1] - first[mine]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    rows = np.arange(starts[-1]) + np.repeat(first - starts[:-1], lengths)
-    pool = segments[0].rows if len(segments) == 1 else np.concatenate([s.rows for s in segments])
-    return Ragged(pool[rows], starts)
+    rows = np.empty((starts[-1], *segments[0].rows.shape[1:]), dtype=segments[0].rows.dtype)
+    for number, part in enumerate(segments):
+        mine = np.flatnonzero(segment == number)
+        to, source = (_positions(at[mine], lengths[mine]) for at in (starts, first))
+        rows[to] = part.rows[source]
+    return Ragged(rows, starts)
+
+
+def _positions(first: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """``first[i], first[i] + 1, ...`` for ``lengths[i]`` numbers, one item after the other."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.asarray(np.arange(total) - np.repeat(ends - lengths - first, lengths))

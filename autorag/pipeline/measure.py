@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from autorag.evaluation.answers import answer_em, answer_f1
 from autorag.evaluation.gold import first_ranks
 from autorag.evaluation.ranking import ranking_metrics
@@ -71,18 +73,20 @@ def add_answers(
     judged: Sequence[QueryResult],
     progress: Progress | None = None,
 ) -> list[QueryResult]:
-    """Generate answers for the first ``GENERATE_QUERIES`` queries that have gold answers."""
-    chosen = [i for i, q in enumerate(queries) if q.has_answer][:GENERATE_QUERIES]
+    """Generate answers for ``GENERATE_QUERIES`` queries that have gold answers, or for any when
+    none has; those without are timed only."""
+    usable = [i for i, q in enumerate(queries) if q.has_answer] or list(range(len(queries)))
+    chosen = np.random.default_rng(0).permutation(usable)[:GENERATE_QUERIES].tolist()
     answered = list(judged)
     for done, i in enumerate(chosen):
         if progress is not None:
             progress("generate", done, len(chosen))
         query, before = queries[i], judged[i]
         answer, prompt = pipeline.generate(query.question, asked[i])
-        scores = {
-            "answer_f1": answer_f1(answer.text, query.answers),
-            "answer_em": answer_em(answer.text, query.answers),
-        }
+        scores = {}
+        if query.has_answer:
+            scores["answer_f1"] = answer_f1(answer.text, query.answers)
+            scores["answer_em"] = answer_em(answer.text, query.answers)
         times = {"ttft": answer.ttft_ms, "generate": answer.total_ms}
         answered[i] = QueryResult(
             query.id,

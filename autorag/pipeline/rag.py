@@ -17,7 +17,6 @@ from autorag.pipeline.build import (
     Built,
     build,
     load_embedder,
-    weights_bytes,
 )
 from autorag.pipeline.embedders import Embedder, Transformer
 from autorag.pipeline.fusion import Ranked, fuse
@@ -29,6 +28,7 @@ from autorag.pipeline.generate import (
     load_generator,
 )
 from autorag.pipeline.index import VectorSearch, truncated
+from autorag.pipeline.packages import minilm_int8_file
 from autorag.pipeline.rerank import CrossEncoder, LexicalReranker, MaxSim, Reranker, rerank
 from autorag.pipeline.space import NO_RERANKER
 from autorag.pipeline.transformer import TransformerEncoder, int8_encoder
@@ -149,20 +149,26 @@ class Pipeline:
         vectors, model weights, the cache's limit, and the generator's weights once it is used."""
         built = self.built
         refining = built.vectors is not None and int(self.config.get("retrieve.refine", 1)) > 1
-        cross = self._reranker.weights_bytes if isinstance(self._reranker, CrossEncoder) else 0
         generator = self._generator.weights_bytes if self._generator is not None else 0
-        maxsim = isinstance(self._reranker, MaxSim)
-        int8 = self.config.get("embed.model") == "minilm-int8"
         return (
             built.index_bytes
             + (built.lexical.bytes if built.lexical is not None else 0)
             + (built.vectors.nbytes if refining and built.vectors is not None else 0)
             + (self._reranker.bytes if isinstance(self._reranker, MaxSim) else 0)
-            + weights_bytes(self._embedder, maxsim, int8)
+            + (self._embedder.weights_bytes if self._embedder is not None else 0)
+            + self._reranker_weights()
             + int(self.config["cache.mb"]) * 10**6
-            + cross
             + generator
         )
+
+    def _reranker_weights(self) -> int:
+        """Bytes of the reranker's own model; an encoder shared with the embedder counts once."""
+        if isinstance(self._reranker, CrossEncoder):
+            return self._reranker.weights_bytes
+        if not isinstance(self._reranker, MaxSim):
+            return 0
+        shared = getattr(self._embedder, "encoder", None) is self._reranker.encoder
+        return 0 if shared else minilm_int8_file().stat().st_size
 
     def _embed(self, question: str, clock: _StageClock) -> np.ndarray | None:
         if self._embedder is None or self.built.vectors is None:

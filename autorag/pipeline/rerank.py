@@ -64,12 +64,12 @@ class MaxSim:
     """Late interaction over cached token vectors."""
 
     def __init__(self, encoder: TransformerEncoder, tokens: Ragged) -> None:
-        self._encoder = encoder
+        self.encoder = encoder
         self._tokens = tokens
         self.bytes = tokens.rows.nbytes + tokens.starts.nbytes
 
     def scores(self, query: str, rows: np.ndarray) -> np.ndarray:
-        asked = self._encoder.encode_query(query).tokens[0]
+        asked = self.encoder.encode_query(query).tokens[0]
         if len(asked) == 0:
             return np.zeros(len(rows), dtype=np.float32)
         pieces = [self._tokens[int(r)] for r in rows]
@@ -106,11 +106,12 @@ class CrossEncoder:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self._model: Any = AutoModelForSequenceClassification.from_pretrained(folder).eval()
         self._text = text
-        self.weights_bytes = sum(p.nbytes for p in self._model.parameters())
+        self.weights_bytes: int = sum(p.nbytes for p in self._model.parameters())
 
     def scores(self, query: str, rows: np.ndarray) -> np.ndarray:
         texts = [self._text(int(r)) for r in rows]
-        longest = self._model.config.max_position_embeddings
+        positions = self._model.config.max_position_embeddings
+        longest = min(self._tokenizer.model_max_length, positions)
         encoded = self._tokenizer(
             [query] * len(texts),
             texts,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -84,11 +84,10 @@ class PipelineCosts:
         """Seconds and disk bytes of measuring ``queries`` queries."""
         work = self._work(config)
         model = str(config.get("embed.model", ""))
-        if model == SHARED_PASS:
-            work = replace(work, embed_tokens=max(0.0, work.embed_tokens - work.rerank_tokens))
         seconds = START_S + float(self._lengths.sum()) / LEXICAL_TOKENS_PER_S
         if model:
-            seconds += work.embed_tokens / self._rate(model)
+            shared = work.rerank_tokens if model == SHARED_PASS else 0.0
+            seconds += max(0.0, work.embed_tokens - shared) / self._rate(model)
         seconds += work.rerank_tokens / self._rate(MAXSIM)
         if str(config.get("index.kind", "")).startswith("hnsw"):
             seconds += work.chunks * HNSW_POINT_S
@@ -96,7 +95,8 @@ class PipelineCosts:
         if self._generate:
             seconds += _generation_seconds(config)
         dim = EMBEDDERS[model].dim if model else 0
-        disk = work.chunks * 8 * dim + work.rerank_tokens * MAXSIM_TOKEN_BYTES
+        new = work.embed_tokens / max(1.0, float(self._lengths.sum()))
+        disk = new * work.chunks * 8 * dim + work.rerank_tokens * MAXSIM_TOKEN_BYTES
         return Estimate(seconds, disk)
 
     def total(self, configs: Iterable[Config], queries: int) -> Estimate:

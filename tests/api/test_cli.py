@@ -260,6 +260,12 @@ def test_an_option_is_checked_before_documents_are_read(
     refused(used_autorag, named, "tune", "--docs", "no-such-docs", option, value)
 
 
+def test_a_report_that_cannot_be_written_is_named_before_documents_are_read(
+    used_autorag: Command, tmp_path: Path
+) -> None:
+    refused(used_autorag, str(tmp_path), "tune", "--docs", "no-such-docs", "--report", tmp_path)
+
+
 def test_a_setting_that_cannot_be_used(
     used_autorag: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,4 +279,12 @@ def test_work_that_fails_exits_with_one(used_autorag: Command, docs: Path, tmp_p
     ended = used_autorag.run("tune", "--docs", docs, "--queries", path, "--json")
     assert (ended.code, ended.out) == (1, "")
     assert "gold" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_home_that_cannot_be_used_is_named(docs: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = Command(tmp_path / "file", tmp_path).run("measure", "--docs", docs, "--json")
+    assert (ended.code in (1, 2), ended.out) == (True, "")
+    assert str(tmp_path / "file") in ended.err
     assert "Traceback" not in ended.err

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -32,3 +34,18 @@ def test_a_study_killed_again_and_again_ends_as_an_undisturbed_one(
         assert killed.left_behind() == []
     assert killed.run(tuning)
     assert differences(truth, killed) == []
+
+
+def test_killing_a_study_that_prepares_models_leaves_no_process(docs: Path, tmp_path: Path) -> None:
+    (tmp_path / "no-models").mkdir()
+    home = Home.make(tmp_path / "home", tmp_path / "no-models")
+    with home.start(Tuning(docs, "random", trials=1, seed=SEED, max_queries=500)) as study:
+        until = time.monotonic() + 20
+        while len(home.processes()) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert len(home.processes()) == 2
+        study.kill()
+    left = home.left_behind(within_s=1.0)
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    assert left == []

@@ -118,7 +118,7 @@ def test_a_migration_that_fails_leaves_nothing(
 
 
 def test_processes_may_upgrade_at_once(tmp_path: Path) -> None:
-    assert run_together(OPENER, tmp_path, 2) == ["", ""]
+    assert run_together(OPENER, tmp_path, 3) == [""] * 3
     for i in range(DATABASES):
         engine = create_engine(sqlite_url(tmp_path / f"race{i}.db"))
         with engine.connect() as connection:
@@ -161,7 +161,11 @@ def test_a_frozen_database_reads(frozen: Engine) -> None:
     assert dict(finished.config) == {"retrieve.mode": "dense", "chunk.tokens": 256}
     assert (failed.number, failed.state, failed.reason) == (1, "failed", "out of memory")
     first, second = log.query_results(0)
-    assert (first.query, first.chunk_ids, first.scores) == ("q1", ["ab" * 20, "cd" * 20], [0.5, 0.25])
+    assert (first.query, first.chunk_ids, first.scores) == (
+        "q1",
+        ["ab" * 20, "cd" * 20],
+        [0.5, 0.25],
+    )
     assert (second.query, second.stage_ms, second.prompt) == ("q2", {"embed": 1.5}, "ef" * 20)
 
 

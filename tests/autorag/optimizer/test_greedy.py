@@ -66,9 +66,7 @@ def test_the_optimum_of_a_separable_objective_is_found(wanted: dict[str, Any]) -
 def test_the_index_is_tuned_for_memory() -> None:
     objective = parse_objective("min memory_mb")
     wanted = {"index.kind": "hnsw_sq8", "index.hnsw_m": 8, "embed.dim": 64}
-    trials = play(
-        greedy(objective), DEFAULT, lambda c: {"memory_mb": 1 + distance(c, wanted)}, FEW
-    )
+    trials = play(greedy(objective), DEFAULT, lambda c: {"memory_mb": 1 + distance(c, wanted)}, FEW)
     assert best_trial(trials, objective).metrics["memory_mb"] == 1.0
 
 
