@@ -1,4 +1,4 @@
-"""The seams: what the core needs from the outside, each with a fake in ``tests/fakes.py``.
+"""The seams: what the core needs from the outside, with fakes in ``tests/fakes.py``.
 
 A *measurer* runs a config on queries, a *trial log* remembers trials, a *cost model* predicts the
 seconds and bytes a config will take, a *predictor* its metrics, a *clock* tells time.
@@ -75,10 +75,10 @@ class Trial:
     metrics: Mapping[str, float] = field(default_factory=dict)
     stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     reused: Sequence[str] = ()
-    build_s: Mapping[str, float] = field(default_factory=dict)
-    conditions: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     reason: str | None = None
+    build_s: Mapping[str, float] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def busy(self) -> bool:

@@ -98,7 +98,7 @@ def split_queries(
     wanted = max(round((1 - SEARCH_SHARE) * len(queries)), least)
     report: set[int] = set()
     for group in rng.permutation(len(groups)):
-        if len(report) + len(groups[group]) <= wanted:
+        if len(report) + len(groups[group]) <= min(wanted, len(queries) - 1):
             report.update(groups[group])
     while len(report) < least:
         left = [g for g in groups if not report.issuperset(g)]

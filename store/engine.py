@@ -7,6 +7,7 @@ under contention whatever the busy timeout.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from autorag.errors import InputError, StoreError
 
 BUSY_TIMEOUT_MS = 30_000
 RETRY_S = 0.02
+_PASSWORD = re.compile(r":[^:@/]+@")
 
 
 def open_database(url: str) -> Engine:
@@ -58,7 +60,8 @@ def check_url(url: str) -> URL:
         parsed.get_dialect()
         create_engine(parsed).dispose()
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
-        raise InputError(f"--db {url!r}: {error}", key="db", value=url) from error
+        shown = _PASSWORD.sub(":***@", url)
+        raise InputError(f"--db {shown!r}: {error}", key="db", value=shown) from error
     return parsed
 
 

@@ -38,8 +38,8 @@ class Repository:
         self._clock = clock
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with store_errors("the database failed"), self._engine.begin() as connection:
+    def _transaction(self, doing: str = "the database failed") -> Iterator[Connection]:
+        with store_errors(doing), self._engine.begin() as connection:
             yield connection
 
 
@@ -123,7 +123,7 @@ class SqlTrialLog(Repository):
             "seconds": 0.0,
             "started_at": int(self._clock.time()),
         }
-        with self._transaction() as connection:
+        with self._transaction(f"trial {number} could not be started") as connection:
             connection.execute(insert(trials), row)
 
     def finish(self, number: int, measurement: Measurement, seconds: float) -> None:
@@ -173,7 +173,7 @@ class SqlTrialLog(Repository):
     ) -> None:
         running = (*self._mine(), trials.c.number == number, trials.c.state == "running")
         ended = {**values, "seconds": seconds, "finished_at": int(self._clock.time())}
-        with self._transaction() as connection:
+        with self._transaction(f"trial {number} could not be recorded") as connection:
             trial = connection.scalar(select(trials.c.id).where(*running))
             if trial is None:
                 raise StoreError(f"trial {number} is not running: finished trials never change")

@@ -82,8 +82,17 @@ class MemoryTrialLog:
         config, m = self._running(number).config, measurement
         if len({q.query for q in m.queries}) < len(m.queries):
             raise StoreError(f"trial {number} could not be recorded: a query is there twice")
-        ended = Trial(number, config, "finished", m.metrics, m.stages, m.reused, seconds)
-        self._trials[number] = ended
+        self._trials[number] = Trial(
+            number,
+            config,
+            "finished",
+            m.metrics,
+            m.stages,
+            m.reused,
+            seconds,
+            build_s=m.build_s,
+            conditions=m.conditions,
+        )
         self._queries[number] = list(m.queries)
 
     def close(self, number: int, state: TrialState, reason: str, seconds: float) -> None:

@@ -203,7 +203,7 @@ def test_a_killed_child_is_an_error_and_the_next_one_works(measurer: ProcessMeas
 
 def test_a_job_survives_its_file(tmp_path: Path) -> None:
     chosen = config(index__kind="hnsw", retrieve__mode="hybrid")
-    job = TrialJob("w.json", chosen.to_json(), IDS, "artifacts", 10**9, "models", 3, False)
+    job = TrialJob("w.json", chosen.to_json(), IDS, "artifacts", 10**9, "models", 3, False, True)
     job.write(tmp_path / "job.json")
     read = TrialJob.read(tmp_path / "job.json")
     assert read == job

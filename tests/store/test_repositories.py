@@ -98,7 +98,8 @@ class TestTrialLog:
         log, m = new_log(), measurement
         log.start(0, OTHER)
         log.finish(0, m, took)
-        wanted = Trial(0, OTHER, "finished", m.metrics, m.stages, m.reused, took)
+        measured = (m.metrics, m.stages, m.reused, took, None, m.build_s, m.conditions)
+        wanted = Trial(0, OTHER, "finished", *measured)
         assert [plain(t) for t in log.trials()] == [plain(wanted)]
         assert [plain(q) for q in log.query_results(0)] == [plain(q) for q in m.queries]
 
@@ -298,9 +299,9 @@ def test_measured_configs_are_those_of_all_studies_of_the_workload(
     measured(a_log(engine, one), 0, CONFIG)
     measured(a_log(engine, two, "report"), 0, OTHER)
     measured(a_log(engine, elsewhere), 0, CONFIG)
-    assert set(repository.measured_configs("1234")) == {CONFIG, OTHER}
-    assert repository.measured_configs("other") == [CONFIG]
-    assert repository.measured_configs("unknown") == []
+    assert set(repository.measured_configs("1234", besides=0)) == {CONFIG, OTHER}
+    assert repository.measured_configs("other", besides=0) == [CONFIG]
+    assert repository.measured_configs("unknown", besides=0) == []
 
 
 def test_only_finished_trials_count_as_measured(engine: Any, repository: StudyRepository) -> None:
@@ -308,4 +309,4 @@ def test_only_finished_trials_count_as_measured(engine: Any, repository: StudyRe
     log.start(0, CONFIG)
     log.start(1, OTHER)
     log.close(1, "failed", "no", 1.0)
-    assert repository.measured_configs("1234") == []
+    assert repository.measured_configs("1234", besides=0) == []

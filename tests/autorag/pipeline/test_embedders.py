@@ -32,7 +32,7 @@ def corpus_chunks(store: ArtifactStore, corpus: list[Document] | None = None) ->
 
 
 def load(name: str, context: BuildContext, chunks: Chunks | None = None) -> Embedder:
-    loading = Loading(chunks or corpus_chunks(context.store), context.store, context.models, 2, 0)
+    loading = Loading(chunks or corpus_chunks(context.store), context.store, context.models, 2)
     return EMBEDDERS[name].load(loading)
 
 
