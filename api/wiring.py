@@ -12,7 +12,7 @@ import numpy as np
 
 from api.settings import Settings
 from autorag.documents import Document, RawDocument, load_documents
-from autorag.errors import InputError
+from autorag.errors import DocumentsError, InputError
 from autorag.ports import SystemClock
 from autorag.queries import load_queries
 from autorag.space import CorpusFacts, Space
@@ -111,6 +111,8 @@ def load_workload(docs: Path | None, queries: Path | None, parts: Parts) -> Work
     store = ArtifactStore(parts.settings.artifacts, parts.settings.artifacts_bytes)
     raw = _demo_documents() if docs is None else load_documents(docs)
     documents, reused = parse_documents(raw, store)
+    if not any(d.text.strip() for d in documents):
+        raise DocumentsError(f"{docs}: no document holds any text", key="docs", value=str(docs))
     name = DEMO if docs is None else docs.resolve().stem
     by_id = {d.id: d for d in documents}
     if docs is None and queries is None:

@@ -62,6 +62,16 @@ def test_the_readme_names_only_commands_and_options_that_exist() -> None:
     assert set(re.findall(r"`?(--[a-z][a-z-]+)", README)) <= options
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
+def test_local_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
+    missing = [
+        t for t in targets if "://" not in t and not (ROOT / page).parent.joinpath(t).exists()
+    ]
+    assert missing == []
+
+
 @pytest.mark.parametrize("script", ["scripts/setup", "scripts/tune", "scripts/test", ".ci/run"])
 def test_the_scripts_are_there_and_can_be_run(script: str) -> None:
     assert (ROOT / script).stat().st_mode & 0o111
