@@ -38,7 +38,7 @@ from autorag import __version__
 from autorag.evaluation.paired import Interval
 from autorag.metrics import METRICS
 from autorag.objective import Objective
-from autorag.outcome import Outcome
+from autorag.outcome import ONE_NOISY_NUMBER, Outcome
 from autorag.ports import Trial
 from autorag.stages import QUERY_STAGES, STAGES
 from autorag.study import best_trial, pareto_trials
@@ -195,7 +195,8 @@ def _metric_row(found: Outcome, name: str) -> list[str]:
     label = f'<span title="{escape(known.meaning)}">{name}</span>'
     row = [f"<b>{label}</b>" if name == goal.metric else label, known.unit, bounds, *sides]
     if gap is None:
-        return [*row, "—", "—", "not measured for both"]
+        why = "varies from run to run" if name in ONE_NOISY_NUMBER else "not measured for both"
+        return [*row, "—", "—", why]
     interval = (
         interval_text(name, gap) if gap.low < gap.high else "one number a run" if gap.value else "—"
     )
