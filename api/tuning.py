@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from autorag.objective import Objective
 from autorag.optimizer import ModelFirstGreedy, RandomSearch, Strategy
 from autorag.outcome import Outcome, differences, intervals
 from autorag.ports import Estimate, Trial
-from autorag.queries import Query, split_queries, subsample
+from autorag.queries import Query, query_groups, split_queries, subsample
 from autorag.space import Space
 from autorag.stages import VERSIONS
 from autorag.study import Limits, Plan, Study, Watcher, best_trial, pareto_trials
@@ -143,7 +143,8 @@ def tune(
         )
         study = Study(plan, measurer, log, report_log, costs, parts.clock, watcher)
         trials = study.run(strategy, Limits(request.trials, request.budget_s))
-        outcome = _outcome(study, trials, log, report_log, request.objective, parts)
+        groups = query_groups(workload.queries)
+        outcome = _outcome(study, trials, log, report_log, request.objective, parts, groups)
         seconds = sum(t.seconds for t in [*trials, *report_log.trials()])
         result = TuneResult(workload, outcome, trials, seconds, len(search), len(report))
         publish(result)
@@ -238,6 +239,7 @@ def _outcome(
     report_log: SqlTrialLog,
     objective: Objective,
     parts: Parts,
+    groups: Mapping[str, int],
 ) -> Outcome:
     best = best_trial(trials, objective)
     default_report = study.measure_report(0)
@@ -250,8 +252,8 @@ def _outcome(
         recommended=best,
         default_report=default_report,
         recommended_report=best_report,
-        predicted=intervals(best, log.query_results(best.number), rng),
-        difference=differences(default_report, best_report, before, after, rng),
+        predicted=intervals(best, log.query_results(best.number), rng, groups),
+        difference=differences(default_report, best_report, before, after, rng, groups),
         pareto=pareto_trials(trials, objective, PARETO_METRIC),
     )
 

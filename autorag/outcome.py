@@ -69,19 +69,22 @@ def differences(
     before_queries: Sequence[QueryResult],
     after_queries: Sequence[QueryResult],
     rng: np.random.Generator,
+    groups: Mapping[str, int] | None = None,
 ) -> dict[str, Interval]:
     """``after - before`` for every metric of both.
 
-    Metrics made of queries get a paired bootstrap interval over the queries that both have; one
+    Metrics made of queries get a paired bootstrap interval over the queries that both have,
+    drawn by ``groups`` (query id → group; see :func:`autorag.queries.query_groups`); one
     number a run that does not vary (memory) has a point interval; one that does is left out.
     """
-    paired = _paired(before_queries, after_queries)
+    paired = _paired(before_queries, after_queries, groups)
     found = {}
     for name in METRICS:
         if name not in ONE_NOISY_NUMBER and name in before.metrics and name in after.metrics:
             source, statistic = _source(name)
             if source in paired:
-                found[name] = paired_difference(*paired[source], statistic, rng)
+                left, right, labels = paired[source]
+                found[name] = paired_difference(left, right, statistic, rng, labels)
             else:
                 gap = after.metrics[name] - before.metrics[name]
                 found[name] = Interval(gap, gap, gap)
@@ -89,15 +92,19 @@ def differences(
 
 
 def intervals(
-    trial: Trial, queries: Sequence[QueryResult], rng: np.random.Generator
+    trial: Trial,
+    queries: Sequence[QueryResult],
+    rng: np.random.Generator,
+    groups: Mapping[str, int] | None = None,
 ) -> dict[str, Interval]:
     """Every metric of a trial with its bootstrap interval over queries."""
-    values = query_values(queries)
+    values = _paired(queries, queries, groups)
     found = {}
     for name, value in trial.metrics.items():
         source, statistic = _source(name)
         if source in values:
-            found[name] = bootstrap(values[source], statistic, rng)
+            one, _, labels = values[source]
+            found[name] = bootstrap(one, statistic, rng, labels)
         else:
             found[name] = Interval(value, value, value)
     return found
@@ -112,9 +119,11 @@ def _source(metric: str) -> tuple[str, Any]:
 
 
 def _paired(
-    before: Sequence[QueryResult], after: Sequence[QueryResult]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Per-query values of both, over the queries and metrics that both have."""
+    before: Sequence[QueryResult],
+    after: Sequence[QueryResult],
+    groups: Mapping[str, int] | None,
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Per-query values of both and group labels, over the queries and metrics that both have."""
     later = {r.query: r for r in after}
     both = [(r, later[r.query]) for r in before if r.query in later]
     pairs = {}
@@ -122,7 +131,8 @@ def _paired(
         rows = [(a, b) for a, b in both if _has(a, name) and _has(b, name)]
         if rows:
             left, right = (query_values([r[i] for r in rows])[name] for i in (0, 1))
-            pairs[name] = (left, right)
+            labels = None if groups is None else np.array([groups[r.query] for r, _ in rows])
+            pairs[name] = (left, right, labels)
     return pairs
 
 

@@ -110,6 +110,11 @@ def split_queries(
     return search, [q for i, q in enumerate(queries) if i in report]
 
 
+def query_groups(queries: Sequence[Query]) -> dict[str, int]:
+    """Query id → number of its group: queries connected through shared gold documents."""
+    return {queries[i].id: g for g, group in enumerate(_groups(queries)) for i in group}
+
+
 def subsample(queries: Sequence[Query], most: int, rng: np.random.Generator) -> list[Query]:
     """At most ``most`` queries drawn without replacement, in their order."""
     if len(queries) <= most:

@@ -103,3 +103,16 @@ def test_distinguishable_means_that_zero_is_outside(
 
 def test_an_interval_in_json() -> None:
     assert Interval(1.0, 0.5, 2.0).to_json() == {"value": 1.0, "low": 0.5, "high": 2.0}
+
+
+def test_queries_of_one_group_are_drawn_together() -> None:
+    """Ten copies of twelve queries say no more than the twelve."""
+    rng = np.random.default_rng(0)
+    gains = rng.normal(0.1, 0.3, size=12)
+    groups = np.repeat(np.arange(12), 10)
+    once = paired_difference(np.zeros(12), gains, mean, np.random.default_rng(1))
+    copied = np.zeros(120), np.repeat(gains, 10)
+    grouped = paired_difference(*copied, mean, np.random.default_rng(1), groups)
+    naive = paired_difference(*copied, mean, np.random.default_rng(1))
+    assert (grouped.low, grouped.high) == pytest.approx((once.low, once.high))
+    assert naive.high - naive.low < 0.5 * (once.high - once.low)

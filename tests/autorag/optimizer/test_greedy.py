@@ -200,3 +200,18 @@ def test_a_proposal_depends_on_the_trials_only(seed: int, cut: int) -> None:
 def test_a_seed_gives_one_sequence(seed: int) -> None:
     one, again = (play(greedy(seed=seed), DEFAULT, noise(seed), 30) for _ in range(2))
     assert configs_of(one) == configs_of(again)
+
+
+def test_larger_chunks_come_with_fewer_contexts_where_their_tokens_are_bounded() -> None:
+    objective = parse_objective("max ndcg_at_10 subject to context_tokens <= 1300")
+
+    def metrics(config: Config) -> Mapping[str, float]:
+        size = float(config["chunk.tokens"])
+        sent = size * float(config["generate.contexts"])
+        return {"ndcg_at_10": size / 2000, "context_tokens": sent}
+
+    assert objective.feasible(metrics(DEFAULT))
+    trials = play(greedy(objective), DEFAULT, metrics, FEW)
+    best = best_trial(trials, objective).config
+    assert best["chunk.tokens"] == 1024
+    assert best["generate.contexts"] == 1
