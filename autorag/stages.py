@@ -24,9 +24,6 @@ from autorag.hashing import address, multiset_address
 from autorag.space import Config, Space
 
 STAGES = ("parse", "chunk", "embed", "index", "retrieve", "rerank", "generate")
-BUILD_STAGES = ("parse", "chunk", "embed", "index", "rerank")
-"""The stages with artifacts that outlive a query. ``rerank`` keeps document token vectors."""
-
 QUERY_STAGES = ("embed", "retrieve", "rerank", "generate")
 """The stages a query passes, in order."""
 

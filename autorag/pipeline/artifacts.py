@@ -11,7 +11,6 @@ twice, and what vanishes between looking and opening counts as missing.
 from __future__ import annotations
 
 import errno
-import io
 import json
 import logging
 import os
@@ -74,7 +73,7 @@ class ArtifactStore:
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{uuid.uuid4().hex}.draft")
-        encoded = np.frombuffer(json.dumps(dict(meta or {})).encode(), dtype=np.uint8)
+        encoded = json_array(dict(meta or {}))
         try:
             with draft.open("wb") as file:
                 np.savez(file, **{**arrays, META: encoded})  # type: ignore[arg-type]
@@ -156,16 +155,11 @@ class ArtifactStore:
                     draft.unlink()
 
 
-def to_bytes_array(raw: bytes) -> np.ndarray:
-    """Bytes as a ``uint8`` array, for storing."""
-    return np.frombuffer(raw, dtype=np.uint8)
-
-
 def json_array(value: Any) -> np.ndarray:
     """A JSON value as a ``uint8`` array."""
-    return to_bytes_array(json.dumps(value).encode())
+    return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
 
 
 def from_json_array(array: np.ndarray) -> Any:
     """The inverse of :func:`json_array`."""
-    return json.loads(io.BytesIO(array.tobytes()).read())
+    return json.loads(array.tobytes())
