@@ -24,7 +24,6 @@ from autorag.pipeline.artifacts import (
     ArtifactStore,
     from_json_array,
     json_array,
-    to_bytes_array,
 )
 
 WRITER = """
@@ -257,11 +256,6 @@ def test_only_one_process_builds_a_name(store: ArtifactStore, tmp_path: Path) ->
     log = tmp_path / "log"
     finish(*[start(BUILDER, store.root, log) for _ in range(2)])
     assert log.read_text().split() == ["in", "out", "in", "out"]
-
-
-@given(st.binary(max_size=50))
-def test_bytes_round_trip(raw: bytes) -> None:
-    assert to_bytes_array(raw).tobytes() == raw
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda v: st.lists(v, max_size=3)))
