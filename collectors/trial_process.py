@@ -64,7 +64,7 @@ def measure(job: TrialJob) -> Measurement:
     gc.collect()
     gc.freeze()
     warm_up(pipeline, queries)
-    reset_peak_memory()
+    peak_is_of_serving = reset_peak_memory()
     passes = []
     for _ in range(PASSES):
         mark = PressureMark.now()
@@ -72,7 +72,7 @@ def measure(job: TrialJob) -> Measurement:
         passes.append((mark.since(), asked))
         if (passes[-1][0] or 0.0) <= BUSY:
             break
-    peak = peak_memory_mb()
+    peak = peak_memory_mb() if peak_is_of_serving else None
     pressure, asked = min(passes, key=lambda p: p[0] or 0.0)
     results = judge(pipeline, queries, asked)
     if job.generate:
@@ -109,14 +109,16 @@ def die_with_parent(parent: int) -> None:
             raise SystemExit("the parent is gone")
 
 
-def reset_peak_memory() -> None:
-    """Let the peak of resident memory start here: what building needed is given back first."""
+def reset_peak_memory() -> bool:
+    """Let the peak of resident memory start here: what building needed is given back first.
+    Whether that could be done; else the peak would be that of building."""
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text(RESET_PEAK)
     except (OSError, AttributeError):
-        pass
+        return False
+    return True
 
 
 def peak_memory_mb() -> float | None:

@@ -167,7 +167,6 @@ class CachedGenerator:
 
     def complete(self, prompt: str, max_tokens: int) -> Answer:
         """The answer to a prompt, generated at most once."""
-
         key = generate_key(self._generator.revision, {"max_tokens": max_tokens}, prompt)
         known = self._store.load(f"generate/{key}")
         if known is not None:

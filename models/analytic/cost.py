@@ -86,8 +86,7 @@ class PipelineCosts:
         model = str(config.get("embed.model", ""))
         seconds = START_S + float(self._lengths.sum()) / LEXICAL_TOKENS_PER_S
         if model:
-            shared = work.rerank_tokens if model == SHARED_PASS else 0.0
-            seconds += max(0.0, work.embed_tokens - shared) / self._rate(model)
+            seconds += _own_pass(model, work) / self._rate(model)
         seconds += work.rerank_tokens / self._rate(MAXSIM)
         if str(config.get("index.kind", "")).startswith("hnsw"):
             seconds += work.chunks * HNSW_POINT_S
@@ -115,7 +114,7 @@ class PipelineCosts:
         work = self._work(config)
         model = str(config.get("embed.model", ""))
         for stage, name, tokens in (
-            ("embed", model, work.embed_tokens),
+            ("embed", model, _own_pass(model, work)),
             ("rerank", MAXSIM, work.rerank_tokens),
         ):
             seconds = measurement.build_s.get(stage, 0.0)
@@ -175,6 +174,12 @@ class PipelineCosts:
         reranker = str(config["rerank.model"])
         cross = float(config.get("rerank.depth", 0)) * CROSS_ENCODER_PAIR_MS
         return 0.2 + embed + RERANK_MS.get(reranker, cross)
+
+
+def _own_pass(model: str, work: _Work) -> float:
+    """Tokens that the embedder itself reads: those of a shared pass are counted there."""
+    shared = work.rerank_tokens if model == SHARED_PASS else 0.0
+    return max(0.0, work.embed_tokens - shared)
 
 
 def _generation_seconds(config: Config) -> float:

@@ -178,3 +178,13 @@ def test_the_total_leaves_the_model_as_it_was() -> None:
 def test_what_is_built_needs_no_more_disk() -> None:
     cold, warm = (m.estimate(DEFAULT, QUERIES).disk_bytes for m in (costs(), costs(MIXED, DEFAULT)))
     assert warm < 0.1 * cold
+
+
+def test_a_shared_pass_says_nothing_about_the_embedder() -> None:
+    """Late interaction makes the vectors too: what is left of embedding is loading them."""
+    model, untouched = costs(), costs()
+    shared = SPACE.config({"rerank.model": "maxsim"})
+    model.observe(shared, observed({"embed": 2.0}))
+    other = SPACE.config({"chunk.tokens": 32})
+    assert model.estimate(other, 0).seconds <= untouched.estimate(other, 0).seconds
+    assert model.estimate(other, 0).seconds > 0.5 * untouched.estimate(other, 0).seconds
