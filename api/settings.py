@@ -2,6 +2,7 @@
 
 ==========================  ==================================================================
 ``AUTORAG_HOME``            where everything is kept (default ``~/.local/share/autorag``)
+``AUTORAG_ADMIN_KEY``       the service's admin key (at least 24 characters)
 ``AUTORAG_ARTIFACTS_GB``    size limit of the artifact store (default 20)
 ``AUTORAG_GENERATOR_URL``   an OpenAI-compatible server that generates answers, with
                             ``AUTORAG_GENERATOR_MODEL`` and ``AUTORAG_GENERATOR_KEY``
@@ -13,12 +14,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autorag.errors import InputError
 
 DEFAULT_ARTIFACTS_GB = 20.0
+SHORTEST_KEY = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Settings:
 
     home: Path
     artifacts_bytes: int
+    admin_key: str | None = field(default=None, repr=False)
 
     @property
     def artifacts(self) -> Path:
@@ -60,4 +63,16 @@ class Settings:
                 value=limit,
             )
         folder = Path(home).expanduser() if home else Path.home() / ".local/share/autorag"
-        return cls(folder.absolute(), int(gigabytes * 1e9))
+        return cls(folder.absolute(), int(gigabytes * 1e9), _admin_key(environment))
+
+
+def _admin_key(environment: Mapping[str, str]) -> str | None:
+    """The admin key; a refused one is not shown."""
+    key = environment.get("AUTORAG_ADMIN_KEY")
+    if key and (len(key) < SHORTEST_KEY or not key.isascii() or any(c.isspace() for c in key)):
+        raise InputError(
+            f"AUTORAG_ADMIN_KEY: {len(key)} characters: expected {SHORTEST_KEY} or more, "
+            "ASCII without spaces",
+            key="AUTORAG_ADMIN_KEY",
+        )
+    return key or None

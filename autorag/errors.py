@@ -47,6 +47,18 @@ class MissingModelError(InputError):
     """A model package that is not installed."""
 
 
+class PayloadError(InputError):
+    """A request whose body cannot be read."""
+
+
+class PayloadTypeError(PayloadError):
+    """A body of a type or encoding that is not spoken here."""
+
+
+class PayloadTooLargeError(PayloadError):
+    """A body above the limits."""
+
+
 class MeasurementError(AutoragError):
     """A configuration that could not be measured."""
 
@@ -57,3 +69,7 @@ class MeasurementCancelled(MeasurementError):
 
 class StoreError(AutoragError):
     """What is remembered cannot be read or written."""
+
+
+class BusyError(AutoragError):
+    """Too much is waiting; the same can be tried again later."""

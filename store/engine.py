@@ -1,8 +1,10 @@
 """Opening a database.
 
-SQLite runs in WAL with ``synchronous=FULL`` (what is acknowledged survives a crash) and takes the
-write lock when a transaction begins (``BEGIN IMMEDIATE``), because upgrading a read lock fails
-under contention whatever the busy timeout.
+SQLite runs in WAL and takes the write lock when a transaction begins (``BEGIN IMMEDIATE``), because
+upgrading a read lock fails under contention whatever the busy timeout; :func:`reading` begins one
+that never writes and never waits. What was acknowledged survives a killed process. With
+``synchronous=FULL`` it also survives a power loss; telemetry runs with ``NORMAL`` and may lose its
+last moments then.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -21,12 +24,15 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from autorag.errors import InputError, StoreError
 
+Synchronous = Literal["FULL", "NORMAL"]
+
 BUSY_TIMEOUT_MS = 30_000
 RETRY_S = 0.02
+_READS = "autorag_reads"
 _PASSWORD = re.compile(r":[^:@/]+@")
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, *, synchronous: Synchronous = "FULL") -> Engine:
     """Connect, creating the file and bringing the schema up to date.
 
     Raises:
@@ -41,12 +47,35 @@ def open_database(url: str) -> Engine:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(parsed)
         if parsed.get_backend_name() == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_immediate)
+            event.listen(engine, "connect", partial(_prepare_sqlite, synchronous))
+            event.listen(engine, "begin", _begin)
         upgrade(engine)
     except (SQLAlchemyError, OSError) as error:
         raise StoreError(f"cannot open {parsed.render_as_string()}: {error}") from error
     return engine
+
+
+def open_telemetry(url: str) -> Engine:
+    """The database of telemetry that goes with the one at ``url``: with SQLite a file beside it,
+    ``autorag.db`` → ``autorag-telemetry.db``; else the same database.
+
+    Raises:
+        InputError, StoreError: see :func:`open_database`.
+    """
+    parsed = check_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise InputError(f"--db {url!r}: telemetry needs a file", key="db", value=url)
+        path = Path(parsed.database)
+        url = sqlite_url(path.with_name(f"{path.stem}-telemetry.db"))
+    return open_database(url, synchronous="NORMAL")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction that only reads: one state of the database throughout."""
+    with engine.connect().execution_options(**{_READS: True}) as connection, connection.begin():
+        yield connection
 
 
 def check_url(url: str) -> URL:
@@ -79,11 +108,11 @@ def store_errors(doing: str) -> Iterator[None]:
         raise StoreError(f"{doing}: {error}") from error
 
 
-def _prepare_sqlite(connection: Any, _: Any) -> None:
+def _prepare_sqlite(synchronous: Synchronous, connection: Any, _: Any) -> None:
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     _into_wal(connection)
-    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
     connection.execute("PRAGMA foreign_keys=ON")
 
 
@@ -101,5 +130,6 @@ def _into_wal(connection: Any) -> None:
             time.sleep(RETRY_S)
 
 
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin(connection: Connection) -> None:
+    reads = connection.get_execution_options().get(_READS)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

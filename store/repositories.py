@@ -18,7 +18,7 @@ from autorag.errors import StoreError
 from autorag.hashing import ADDRESS_BYTES, address
 from autorag.ports import Clock, Measurement, QueryResult, Trial, TrialState
 from autorag.space import Config
-from store.engine import store_errors
+from store.engine import reading, store_errors
 from store.tables import studies, trial_queries, trials
 
 
@@ -40,6 +40,11 @@ class Repository:
     @contextmanager
     def _transaction(self, doing: str = "the database failed") -> Iterator[Connection]:
         with store_errors(doing), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with store_errors("the database failed"), reading(self._engine) as connection:
             yield connection
 
 
@@ -93,7 +98,7 @@ class StudyRepository(Repository):
             .where(studies.c.workload_hash == workload_hash, studies.c.id != besides)
             .where(trials.c.state == "finished")
         )
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return [_config(c) for c in connection.scalars(query)]
 
 
@@ -107,7 +112,7 @@ class SqlTrialLog(Repository):
 
     def trials(self) -> list[Trial]:
         query = select(trials).where(*self._mine()).order_by(trials.c.number)
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return [_trial(row) for row in connection.execute(query)]
 
     def start(self, number: int, config: Config) -> None:
@@ -158,7 +163,7 @@ class SqlTrialLog(Repository):
             .where(*self._mine(), trials.c.number == number)
             .order_by(trial_queries.c.position)
         )
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return [_query_result(row) for row in connection.execute(query)]
 
     def _mine(self) -> tuple[Any, ...]:

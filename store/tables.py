@@ -1,13 +1,20 @@
-"""The tables, as SQLAlchemy Core. Times are seconds since the epoch (integers)."""
+"""The tables, as SQLAlchemy Core. Times are integers: seconds since the epoch, or ``_ns``.
+
+With SQLite, telemetry lives in a file of its own: both files have all tables, by the same
+migrations, and each uses its own; no transaction spans the two, so nothing in one refers to rows of
+the other.
+"""
 
 from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -15,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 NAMING = {
@@ -80,3 +88,106 @@ trial_queries = Table(
     Column("prompt", String(64)),
 )
 """One query of a trial. ``chunk_ids`` is 20 bytes a ranked context, ``scores`` its float32."""
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("scope", String(16), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+"""Bearer keys, as SHA-256 of what the caller holds. ``scope`` is admin; ``origin`` tells whether it
+came from the environment or was made at the first start."""
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("profile", JSON, nullable=False),
+    Column("capabilities", JSON, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+"""Machines that anything was measured on: the hardware profile, and why a counter is missing."""
+
+sources = Table(
+    "telemetry_sources",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("identity", String(64), nullable=False, unique=True),
+    Column("app", String(120), nullable=False, index=True),
+    Column("service", Text),
+    Column("revision", Text),
+    Column("document_version", Text),
+    Column("instance", Text),
+    Column("host", Text),
+    Column("hardware", Text),
+    Column("first_seen_at", BigInteger, nullable=False),
+)
+"""Who sends telemetry; one row for each combination. ``identity`` is the hash of the others."""
+
+traces = Table(
+    "traces",
+    metadata,
+    Column("trace_id", LargeBinary(16), primary_key=True),
+    Column("source_id", _Key, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("entered", Boolean, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+    Column("settled", Integer, nullable=False),
+    Column("start_ns", BigInteger),
+    Column("duration_ns", BigInteger),
+    Column("phase", String(8)),
+    Column("query", String(16)),
+    Column("error", Boolean),
+    Column("complete", Boolean),
+    Column("weight", Float),
+    Index(
+        "ix_traces_unsettled",
+        "last_seen_at",
+        sqlite_where=text("settled < version"),
+        postgresql_where=text("settled < version"),
+    ),
+    Index("ix_traces_source_start", "source_id", "start_ns"),
+)
+"""One request. ``version`` counts the times that spans were added, ``settled`` is the version that
+its observations were made of: a trace is due while ``settled < version``."""
+
+spans = Table(
+    "spans",
+    metadata,
+    Column("trace_id", LargeBinary(16), primary_key=True),
+    Column("span_id", LargeBinary(8), primary_key=True),
+    Column("parent_id", LargeBinary(8)),
+    Column("source_id", _Key, nullable=False),
+    Column("entry", Boolean, nullable=False),
+    Column("name", String(120), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("start_ns", BigInteger, nullable=False),
+    Column("duration_ns", BigInteger),
+    Column("error", Boolean, nullable=False),
+    Column("facts", LargeBinary),
+    sqlite_with_rowid=False,
+)
+"""Spans, clustered by trace. ``facts`` is compact JSON."""
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("trace_id", LargeBinary(16), index=True),
+    Column("source_id", _Key, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("phase", String(8)),
+    Column("stage", String(16), nullable=False),
+    Column("metric", String(80), nullable=False),
+    Column("value", Float, nullable=False),
+    Column("unit", String(16), nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("weight", Float, nullable=False),
+    Index("ix_observations_source_at", "source_id", "at"),
+)
+"""One measured value a row; those of a trace are replaced together when it settles again."""

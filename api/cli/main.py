@@ -120,6 +120,18 @@ def doctor(db: Database = None, as_json: AsJson = False) -> None:
     raise typer.Exit(run_doctor(db, as_json))
 
 
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8300,
+    db: Database = None,
+) -> None:
+    """Run the service that apps report to."""
+    from api.cli.serve import run_serve
+
+    run_serve(host, port, db)
+
+
 def run() -> None:
     """The entry point: errors become a message and an exit code (2 bad input, 1 failed)."""
     from autorag.errors import AutoragError, InputError

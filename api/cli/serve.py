@@ -1,0 +1,85 @@
+"""``autorag serve``."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import AbstractAsyncContextManager
+
+import uvicorn
+from rich.console import Console
+
+from api.app import create_app
+from api.auth import MadeKey, establish_admin_key
+from api.service import Service, running_service
+from api.settings import Settings
+from api.wiring import make_parts
+from autorag.errors import InputError
+from store.engine import open_database, sqlite_url
+from store.keys import KeyRepository
+
+SHUTDOWN_S = 10
+BACKLOG = 512
+
+
+def run_serve(host: str, port: int, database: str | None) -> None:
+    """Serve until a signal comes; what was accepted is finished first.
+
+    Raises:
+        InputError: the address cannot be used.
+        StoreError: the database cannot be opened.
+    """
+    settings = Settings.from_environment()
+    parts = make_parts(settings, seed=0)
+    url = database or sqlite_url(settings.database)
+    made = _admin_key(settings, url)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    fingerprint = None
+
+    def running() -> AbstractAsyncContextManager[Service]:
+        return running_service(url, fingerprint, parts.clock)
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    with _listening(host, port) as listener:
+        address, bound = listener.getsockname()[:2]
+        shown = f"[{address}]" if ":" in address else address
+        _announce(console, f"http://{shown}:{bound}", made)
+        config = uvicorn.Config(
+            create_app(running),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _admin_key(settings: Settings, url: str) -> MadeKey | None:
+    parts = make_parts(settings, seed=0)
+    engine = open_database(url)
+    try:
+        return establish_admin_key(settings, KeyRepository(engine, parts.clock))
+    finally:
+        engine.dispose()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """The listening socket, made here so that an address in use is an error of the input."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise InputError(
+            f"--host {host} --port {port}: {error.strerror or error}", key="port", value=port
+        ) from error
+
+
+def _announce(console: Console, url: str, made: MadeKey | None) -> None:
+    console.print(f"AutoRAG listens on {url}")
+    if made is not None:
+        console.print(f"admin key, shown once: {made.key}")
+        console.print(f"it is also in {made.path}, which only you can read")
+    console.print(
+        "send OTLP there: "
+        f"OTEL_EXPORTER_OTLP_ENDPOINT={url} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf "
+        'OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer%20KEY"'
+    )

@@ -1,0 +1,101 @@
+"""The use case behind the OTLP routes: from a body to committed spans.
+
+Decoding runs in a thread of its own, one body at a time, so that memory is that of one and health
+checks are answered meanwhile. Requests beyond a fixed number are refused and tried again by their
+senders, rather than queued without end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from autorag.errors import BusyError
+from autorag.telemetry import UNASSIGNED, Source
+from collectors.otlp.answer import Signal, success
+from collectors.otlp.receive import Received, receive_logs, receive_metrics, receive_traces
+from store.telemetry import TelemetryStore
+
+MOST_REQUESTS = 32
+"""Requests whose bodies are in memory at once."""
+
+NAME_CHARS = 120
+
+
+class Ingest:
+    """Takes in telemetry. Use as a context manager.
+
+    Args:
+        hardware: fingerprint of this machine, for what is sent from this machine.
+    """
+
+    def __init__(self, store: TelemetryStore, hardware: str | None) -> None:
+        self._store = store
+        self._hardware = hardware
+        self._host = platform.node()
+        self._decoder = ThreadPoolExecutor(1, "otlp-decoder")
+        self._running = 0
+
+    def __enter__(self) -> Ingest:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._decoder.shutdown()
+
+    async def export(self, signal: Signal, wire: bytes, encoding: str | None, type_: str) -> bytes:
+        """Take in one request; returns the body of the answer once everything is on disk.
+
+        Raises:
+            PayloadError: the body cannot be read.
+            BusyError, StoreError: it was not stored; it can be sent again.
+        """
+        if signal == "metrics":
+            await self._decode(receive_metrics, wire, encoding, type_)
+            return success(signal, type_)
+        receive = receive_traces if signal == "traces" else receive_logs
+        received: Received = await self._decode(receive, wire, encoding, type_, self._source)
+        if received.batch:
+            await asyncio.wrap_future(self._store.add(received.batch))
+        return success(signal, type_, received.rejected, received.message)
+
+    def enter(self) -> None:
+        """Take a place for a request.
+
+        Raises:
+            BusyError: none is free.
+        """
+        if self._running >= MOST_REQUESTS:
+            raise BusyError(f"{MOST_REQUESTS} requests are being taken in")
+        self._running += 1
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._running -= 1
+
+    async def _decode(self, receive: Callable[..., Any], *arguments: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoder, receive, *arguments)
+
+    def _source(self, resource: dict[str, Any]) -> Source:
+        """Who sent something. Nobody is registered: the name that it gave itself is kept."""
+        host = _text(resource.get("host.name"))
+        here = self._hardware if host == self._host else None
+        return Source(
+            UNASSIGNED,
+            _text(resource.get("autorag.app")) or _text(resource.get("service.name")),
+            _text(resource.get("autorag.revision")),
+            _text(resource.get("autorag.document_version")),
+            _text(resource.get("service.instance.id")),
+            host,
+            _text(resource.get("autorag.hardware")) or here,
+        )
+
+
+def _text(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    shown = str(value)[:NAME_CHARS].replace("\0", " ")
+    return shown.encode("utf-8", "replace").decode()

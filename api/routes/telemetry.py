@@ -1,0 +1,121 @@
+"""OTLP/HTTP: ``/v1/traces``, ``/v1/metrics``, ``/v1/logs``.
+
+Errors are ``google.rpc.Status`` in the request's content type; what was not stored is answered with
+503, which senders try again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
+
+from api.auth import bearer
+from api.problems import RETRY_AFTER_S
+from api.service import Service
+from autorag.errors import (
+    AutoragError,
+    PayloadError,
+    PayloadTooLargeError,
+    PayloadTypeError,
+)
+from collectors.otlp.answer import Signal, failure
+from collectors.otlp.body import JSON, PROTOBUF, check_wire_size, media_type
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(tags=["telemetry"])
+
+_BODY = {
+    "content": {t: {"schema": {"type": "string", "format": "binary"}} for t in (PROTOBUF, JSON)}
+}
+_STATUSES = {
+    400: "The body cannot be read",
+    401: "No valid key",
+    413: "The body is too large",
+    415: "Neither protobuf nor JSON, or an unknown encoding",
+    503: "Not stored; send it again",
+}
+_ROUTE: dict[str, Any] = {
+    "responses": {code: {"description": text} for code, text in _STATUSES.items()},
+    "openapi_extra": {"requestBody": {"required": True, **_BODY}},
+}
+
+
+@router.post("/v1/traces", operation_id="export_traces", **_ROUTE)
+async def traces(request: Request) -> Response:
+    """Take in spans."""
+    return await _export(request, "traces")
+
+
+@router.post("/v1/logs", operation_id="export_logs", **_ROUTE)
+async def logs(request: Request) -> Response:
+    """Take in log records, of which evaluation results are kept."""
+    return await _export(request, "logs")
+
+
+@router.post("/v1/metrics", operation_id="export_metrics", **_ROUTE)
+async def metrics(request: Request) -> Response:
+    """Accept metrics, of which nothing is kept."""
+    return await _export(request, "metrics")
+
+
+async def _export(request: Request, signal: Signal) -> Response:
+    service: Service = request.app.state.service
+    headers = request.headers
+    type_ = JSON
+    try:
+        type_ = media_type(headers.get("content-type"))
+        if not await service.is_admin(bearer(headers.get("authorization"))):
+            challenge = {"WWW-Authenticate": "Bearer"}
+            return _failure(401, "no valid key: Authorization: Bearer KEY", type_, challenge)
+        service.ingest.enter()
+        try:
+            wire = await _body(request)
+            encoding = headers.get("content-encoding")
+            answer = await service.ingest.export(signal, wire, encoding, type_)
+        finally:
+            service.ingest.leave()
+    except AutoragError as error:
+        return _refused(error, type_)
+    except ClientDisconnect:
+        return _failure(400, "the body ended too early", type_)
+    except Exception:
+        log.exception("%s could not be taken in", signal)
+        return _failure(500, "the service failed; its log says why", type_)
+    return Response(answer, media_type=type_)
+
+
+async def _body(request: Request) -> bytes:
+    """The body as it comes; given up at the limit, whatever its length was said to be."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal():
+        check_wire_size(int(length))
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        check_wire_size(size)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _refused(error: AutoragError, type_: str) -> Response:
+    if isinstance(error, PayloadTooLargeError):
+        return _failure(413, str(error), type_)
+    if isinstance(error, PayloadTypeError):
+        accepted = {"Accept-Encoding": "gzip, deflate"}
+        return _failure(415, str(error), type_, accepted)
+    if isinstance(error, PayloadError):
+        return _failure(400, str(error), type_)
+    log.warning("telemetry was not stored: %s", error)
+    return _failure(503, "not stored; send it again", type_, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _failure(
+    status: int, message: str, type_: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(failure(status, message, type_), status, headers, media_type=type_)

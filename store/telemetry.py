@@ -1,0 +1,250 @@
+"""What apps told: spans, the traces that they belong to, and the observations they settle into.
+
+Contract: adding the same span again changes nothing. A trace is *due* while spans were added since
+it settled last, once an entry span was seen or nothing more has come for a while; settling it again
+replaces its observations, so their order of arrival never shows. Writing goes through the batching
+writer: what its future returned from is on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, astuple, dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, Row, Table, bindparam, delete, func, insert, select
+from sqlalchemy import update as update_rows
+from sqlalchemy.dialects import postgresql, sqlite
+
+from autorag.hashing import address
+from autorag.ports import Clock
+from autorag.telemetry import Observation, Source, Span, Trace
+from store.engine import reading, store_errors
+from store.tables import observations, sources, spans, traces
+from store.writer import BatchWriter
+
+MAX_TRACE_SPANS = 10_000
+"""Spans of one trace that are read; what a runaway loop sent beyond is left out."""
+
+READ_ROWS = 5_000
+
+Batch = Sequence[tuple[Source, Sequence[Span]]]
+"""Spans by who sent them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueTrace:
+    """A trace to settle. ``cut``: it has more spans than are read."""
+
+    trace_id: bytes
+    version: int
+    spans: Sequence[Span]
+    source_ids: Mapping[bytes, int]
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What to record of a trace, as of the version that it was read at."""
+
+    version: int
+    source_id: int
+    trace: Trace
+
+
+class TelemetryStore:
+    """Spans in, observations out. Safe for many threads."""
+
+    def __init__(self, engine: Engine, writer: BatchWriter, clock: Clock) -> None:
+        self._engine = engine
+        self._writer = writer
+        self._clock = clock
+
+    def add(self, batch: Batch) -> Future[None]:
+        """Add spans, all of them or none.
+
+        Raises:
+            BusyError: the database cannot keep up.
+        """
+        return self._writer.submit(lambda connection: self._add(connection, batch))
+
+    def due(self, idle_s: float, limit: int) -> list[DueTrace]:
+        """Traces to settle, those that waited longest first.
+
+        Args:
+            idle_s: seconds without news after which a trace without an entry span settles.
+        """
+        query = (
+            select(traces.c.trace_id, traces.c.version)
+            .where(traces.c.settled < traces.c.version)
+            .where(traces.c.entered | (traces.c.last_seen_at <= int(self._clock.time() - idle_s)))
+            .order_by(traces.c.last_seen_at)
+            .limit(limit)
+        )
+        with store_errors("telemetry could not be read"), reading(self._engine) as connection:
+            versions = {row.trace_id: row.version for row in connection.execute(query)}
+            found = _spans_of(connection, list(versions)) if versions else {}
+        return [_due(id_, version, found.get(id_, [])) for id_, version in versions.items()]
+
+    def settle(self, settled: Sequence[Settled]) -> Future[None]:
+        """Record settled traces in place of what was recorded of them before."""
+        return self._writer.submit(lambda connection: _settle(connection, settled))
+
+    def observations(self, app: str) -> list[tuple[bytes | None, Observation]]:
+        """Observations of an app with their traces, oldest first."""
+        query = (
+            select(observations)
+            .join(sources, sources.c.id == observations.c.source_id)
+            .where(sources.c.app == app)
+            .order_by(observations.c.at, observations.c.id)
+        )
+        with store_errors("telemetry could not be read"), reading(self._engine) as connection:
+            return [(row.trace_id, _observation(row)) for row in connection.execute(query)]
+
+    def sources(self) -> list[Source]:
+        """Everyone who ever sent anything."""
+        names = list(Source.__dataclass_fields__)
+        with store_errors("telemetry could not be read"), reading(self._engine) as connection:
+            found = connection.execute(select(*(sources.c[n] for n in names)))
+            return [Source(*row) for row in found]
+
+    def _add(self, connection: Connection, batch: Batch) -> None:
+        now = int(self._clock.time())
+        rows: list[dict[str, Any]] = []
+        seen: dict[bytes, dict[str, Any]] = {}
+        for source, some in batch:
+            source_id = _source_id(connection, source, now)
+            for span in some:
+                rows.append(_span_row(span, source_id))
+                trace = seen.setdefault(span.trace_id, _trace_row(span.trace_id, source_id, now))
+                trace["entered"] = trace["entered"] or span.entry
+        if rows:
+            connection.execute(_insert(connection, spans).on_conflict_do_nothing(), rows)
+            connection.execute(_touch(connection), list(seen.values()))
+
+
+def _source_id(connection: Connection, source: Source, now: int) -> int:
+    """The number of a source, given to it when it is new."""
+    identity = address(astuple(source))
+    number = select(sources.c.id).where(sources.c.identity == identity)
+    known: int | None = connection.scalar(number)
+    if known is None:
+        row = {**asdict(source), "identity": identity, "first_seen_at": now}
+        connection.execute(_insert(connection, sources).on_conflict_do_nothing(), row)
+        known = connection.scalars(number).one()
+    return known
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    """An insert that can say what to do about rows that are there."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return dialect.insert(table)
+
+
+def _touch(connection: Connection) -> Any:
+    """Insert traces, or tell those that are there of new spans."""
+    insertion = _insert(connection, traces)
+    new = insertion.excluded
+    latest = func.max if connection.dialect.name == "sqlite" else func.greatest
+    return insertion.on_conflict_do_update(
+        index_elements=[traces.c.trace_id],
+        set_={
+            "version": traces.c.version + 1,
+            "entered": traces.c.entered | new.entered,
+            "last_seen_at": latest(traces.c.last_seen_at, new.last_seen_at),
+        },
+    )
+
+
+def _span_row(span: Span, source_id: int) -> dict[str, Any]:
+    return {
+        **span._asdict(),
+        "source_id": source_id,
+        "facts": msgspec.json.encode(span.facts) if span.facts else None,
+    }
+
+
+def _trace_row(trace_id: bytes, source_id: int, now: int) -> dict[str, Any]:
+    return {
+        "trace_id": trace_id,
+        "source_id": source_id,
+        "version": 1,
+        "entered": False,
+        "last_seen_at": now,
+        "settled": 0,
+    }
+
+
+def _spans_of(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, list[Row[Any]]]:
+    """Rows by trace, one more than :data:`MAX_TRACE_SPANS` at most."""
+    query = select(spans).where(spans.c.trace_id.in_(ids)).order_by(spans.c.trace_id)
+    rows = connection.execution_options(yield_per=READ_ROWS).execute(query)
+    kept: dict[bytes, list[Row[Any]]] = {}
+    for trace_id, group in groupby(rows, key=attrgetter("trace_id")):
+        kept[trace_id] = [row for i, row in enumerate(group) if i <= MAX_TRACE_SPANS]
+    return kept
+
+
+def _due(trace_id: bytes, version: int, rows: Sequence[Row[Any]]) -> DueTrace:
+    read = rows[:MAX_TRACE_SPANS]
+    return DueTrace(
+        trace_id,
+        version,
+        [_span(row) for row in read],
+        {row.span_id: row.source_id for row in read},
+        cut=len(rows) > len(read),
+    )
+
+
+def _span(row: Row[Any]) -> Span:
+    return Span(
+        row.trace_id,
+        row.span_id,
+        row.parent_id,
+        row.entry,
+        row.name,
+        row.kind,
+        row.confidence,
+        row.start_ns,
+        row.duration_ns,
+        row.error,
+        msgspec.json.decode(row.facts) if row.facts else {},
+    )
+
+
+_OBSERVED = tuple(Observation.__dataclass_fields__)
+_SETTLED = ("start_ns", "duration_ns", "phase", "query", "error", "complete", "weight")
+
+
+def _settle(connection: Connection, settled: Sequence[Settled]) -> None:
+    ids = [s.trace.trace_id for s in settled]
+    connection.execute(delete(observations).where(observations.c.trace_id.in_(ids)))
+    rows = [row for s in settled for row in _observation_rows(s)]
+    if rows:
+        connection.execute(insert(observations), rows)
+    columns = (*_SETTLED, "source_id", "settled")
+    statement = update_rows(traces).where(traces.c.trace_id == bindparam("of"))
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
+    connection.execute(statement.values(values), [_settled_row(s) for s in settled])
+
+
+def _settled_row(settled: Settled) -> dict[str, Any]:
+    trace = settled.trace
+    row = {f"new_{name}": getattr(trace, name) for name in _SETTLED}
+    ends = {"new_source_id": settled.source_id, "new_settled": settled.version}
+    return {"of": trace.trace_id, **row, **ends}
+
+
+def _observation_rows(settled: Settled) -> Iterable[dict[str, Any]]:
+    whose = {"trace_id": settled.trace.trace_id, "source_id": settled.source_id}
+    for observation in settled.trace.observations:
+        row = {name: getattr(observation, name) for name in _OBSERVED}
+        yield {**whose, **row, "at": int(observation.at)}
+
+
+def _observation(row: Row[Any]) -> Observation:
+    return Observation(**{name: row._mapping[name] for name in _OBSERVED})

@@ -1,0 +1,112 @@
+"""The batching writer: one thread that writes to a database, many callers that wait for it.
+
+A transaction costs a synchronisation with the disk whatever its size. Callers hand in *jobs*
+(functions of a connection); the writer runs all that wait in one transaction and then tells every
+caller, so that what a caller was told of is on disk. A job that fails is undone alone.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from autorag.errors import BusyError, StoreError
+from store.engine import store_errors
+
+T = TypeVar("T")
+Job = Callable[[Connection], Any]
+
+WAITING_JOBS = 256
+"""Jobs that may wait; more are refused."""
+
+BATCH_JOBS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    job: Job
+    done: Future[Any] = field(default_factory=Future)
+
+
+class BatchWriter:
+    """Runs jobs in the order in which they were handed in. Use as a context manager: leaving it
+    finishes what waits."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._queue: queue.Queue[_Waiting | None] = queue.Queue(WAITING_JOBS)
+        self._closed = threading.Lock()
+        self._open = True
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+
+    def __enter__(self) -> BatchWriter:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._closed:
+            self._open = False
+        self._queue.put(None)
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def submit(self, job: Callable[[Connection], T]) -> Future[T]:
+        """Hand in a job; its result is there once it is on disk.
+
+        Raises:
+            BusyError: too many jobs wait.
+            StoreError: the writer was closed.
+        """
+        waiting = _Waiting(job)
+        with self._closed:
+            if not self._open:
+                raise StoreError("the database writer was closed")
+            try:
+                self._queue.put_nowait(waiting)
+            except queue.Full:
+                raise BusyError("the database cannot keep up") from None
+        return waiting.done
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, last = self._gather(first)
+            self._write([w for w in batch if w.done.set_running_or_notify_cancel()])
+            if last:
+                return
+
+    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+        """What waits now, and whether nothing comes after it."""
+        batch = [first]
+        while len(batch) < BATCH_JOBS:
+            try:
+                waiting = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if waiting is None:
+                return batch, True
+            batch.append(waiting)
+        return batch, False
+
+    def _write(self, batch: list[_Waiting]) -> None:
+        """Write all in one transaction; when that fails, each in its own."""
+        try:
+            with store_errors("telemetry could not be written"), self._engine.begin() as connection:
+                results = [w.job(connection) for w in batch]
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].done.set_exception(error)
+                return
+            for waiting in batch:
+                self._write([waiting])
+            return
+        for waiting, result in zip(batch, results, strict=True):
+            waiting.done.set_result(result)
