@@ -45,6 +45,11 @@ class Ingest:
     def __exit__(self, *_: object) -> None:
         self._decoder.shutdown()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being taken in."""
+        return self._running > 0
+
     async def export(self, signal: Signal, wire: bytes, encoding: str | None, type_: str) -> bytes:
         """Take in one request; returns the body of the answer once everything is on disk.
 

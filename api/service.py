@@ -24,6 +24,7 @@ from store.writer import BatchWriter
 log = logging.getLogger(__name__)
 
 SETTLE_EVERY_S = 1.0
+PAUSE_S = 0.25
 READY_WITHIN_S = 5.0
 
 
@@ -51,9 +52,10 @@ class Service:
             await asyncio.wrap_future(self.writer.submit(lambda c: c.execute(text("SELECT 1"))))
 
     async def settle_all(self) -> None:
-        """Settle what is due, now."""
+        """Settle what is due. Senders wait for their answers and nobody for observations, so it
+        goes slowly while requests are being taken in."""
         while await asyncio.to_thread(settle_due, self.telemetry):
-            pass
+            await asyncio.sleep(PAUSE_S if self.ingest.busy else 0)
 
     async def keep_settling(self) -> None:
         """Settle what is due, again and again, whatever fails."""

@@ -77,25 +77,24 @@ class Span(NamedTuple):
     facts: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One measured value of one trace.
+class Observation(NamedTuple):
+    """One measured value of one trace. (A tuple, as spans are.)
 
     Attributes:
-        stage: a stage, or :data:`REQUEST`.
-        metric: a name that holds its unit where it has one (``duration_ms``, ``prompt_tokens``).
         at: seconds since the epoch, when the stage began.
         phase: None for a value that belongs to neither.
+        stage: a stage, or :data:`REQUEST`.
+        metric: a name that holds its unit where it has one (``duration_ms``, ``prompt_tokens``).
         confidence: that of the stage's spans, the least of them.
         weight: requests that this one stands for, where the app samples its traces.
     """
 
+    at: int
+    phase: Phase | None
     stage: str
     metric: str
     value: float
     unit: str
-    at: float
-    phase: Phase | None
     confidence: float = 1.0
     weight: float = 1.0
 

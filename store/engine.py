@@ -45,7 +45,7 @@ def open_database(url: str, *, synchronous: Synchronous = "FULL") -> Engine:
     try:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, hide_parameters=True)
         if parsed.get_backend_name() == "sqlite":
             event.listen(engine, "connect", partial(_prepare_sqlite, synchronous))
             event.listen(engine, "begin", _begin)

@@ -161,7 +161,6 @@ spans = Table(
     Column("trace_id", LargeBinary(16), primary_key=True),
     Column("span_id", LargeBinary(8), primary_key=True),
     Column("parent_id", LargeBinary(8)),
-    Column("source_id", _Key, nullable=False),
     Column("entry", Boolean, nullable=False),
     Column("name", String(120), nullable=False),
     Column("kind", String(16), nullable=False),
@@ -170,6 +169,7 @@ spans = Table(
     Column("duration_ns", BigInteger),
     Column("error", Boolean, nullable=False),
     Column("facts", LargeBinary),
+    Column("source_id", _Key, nullable=False),
     sqlite_with_rowid=False,
 )
 """Spans, clustered by trace. ``facts`` is compact JSON."""
@@ -177,8 +177,8 @@ spans = Table(
 observations = Table(
     "observations",
     metadata,
-    Column("id", _Key, primary_key=True),
-    Column("trace_id", LargeBinary(16), index=True),
+    Column("trace_id", LargeBinary(16), primary_key=True),
+    Column("number", Integer, primary_key=True),
     Column("source_id", _Key, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("phase", String(8)),
@@ -189,5 +189,7 @@ observations = Table(
     Column("confidence", Float, nullable=False),
     Column("weight", Float, nullable=False),
     Index("ix_observations_source_at", "source_id", "at"),
+    sqlite_with_rowid=False,
 )
-"""One measured value a row; those of a trace are replaced together when it settles again."""
+"""One measured value a row, clustered by trace and numbered in it; those of a trace are replaced
+together when it settles again."""

@@ -8,21 +8,21 @@ writer: what its future returned from is on disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, astuple, dataclass
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, Table, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, select
 from sqlalchemy import update as update_rows
-from sqlalchemy.dialects import postgresql, sqlite
 
 from autorag.hashing import address
 from autorag.ports import Clock
 from autorag.telemetry import Observation, Source, Span, Trace
+from store import bulk
 from store.engine import reading, store_errors
 from store.tables import observations, sources, spans, traces
 from store.writer import BatchWriter
@@ -94,16 +94,17 @@ class TelemetryStore:
         """Record settled traces in place of what was recorded of them before."""
         return self._writer.submit(lambda connection: _settle(connection, settled))
 
-    def observations(self, app: str) -> list[tuple[bytes | None, Observation]]:
+    def observations(self, app: str) -> list[tuple[bytes, Observation]]:
         """Observations of an app with their traces, oldest first."""
+        columns = (observations.c[name] for name in Observation._fields)
         query = (
-            select(observations)
+            select(observations.c.trace_id, *columns)
             .join(sources, sources.c.id == observations.c.source_id)
             .where(sources.c.app == app)
-            .order_by(observations.c.at, observations.c.id)
+            .order_by(observations.c.at, observations.c.trace_id, observations.c.number)
         )
         with store_errors("telemetry could not be read"), reading(self._engine) as connection:
-            return [(row.trace_id, _observation(row)) for row in connection.execute(query)]
+            return [(id_, Observation(*row)) for id_, *row in connection.execute(query)]
 
     def sources(self) -> list[Source]:
         """Everyone who ever sent anything."""
@@ -114,17 +115,23 @@ class TelemetryStore:
 
     def _add(self, connection: Connection, batch: Batch) -> None:
         now = int(self._clock.time())
-        rows: list[dict[str, Any]] = []
-        seen: dict[bytes, dict[str, Any]] = {}
+        rows: list[bulk.Row] = []
+        seen: dict[bytes, tuple[int, bool]] = {}
         for source, some in batch:
             source_id = _source_id(connection, source, now)
             for span in some:
-                rows.append(_span_row(span, source_id))
-                trace = seen.setdefault(span.trace_id, _trace_row(span.trace_id, source_id, now))
-                trace["entered"] = trace["entered"] or span.entry
-        if rows:
-            connection.execute(_insert(connection, spans).on_conflict_do_nothing(), rows)
-            connection.execute(_touch(connection), list(seen.values()))
+                facts = msgspec.json.encode(span.facts) if span.facts else None
+                rows.append((*span[:_FACTS], facts, source_id))
+                first, entered = seen.get(span.trace_id, (source_id, False))
+                seen[span.trace_id] = first, entered or span.entry
+        touched = [(id_, source, 1, entered, now, 0) for id_, (source, entered) in seen.items()]
+        bulk.insert_rows(connection, spans, rows, columns=_SPAN, conflict=bulk.ignore)
+        bulk.insert_rows(connection, traces, touched, columns=_TOUCHED, conflict=_touch)
+
+
+_SPAN = (*Span._fields, "source_id")
+_FACTS = Span._fields.index("facts")
+_TOUCHED = ("trace_id", "source_id", "version", "entered", "last_seen_at", "settled")
 
 
 def _source_id(connection: Connection, source: Source, now: int) -> int:
@@ -134,89 +141,48 @@ def _source_id(connection: Connection, source: Source, now: int) -> int:
     known: int | None = connection.scalar(number)
     if known is None:
         row = {**asdict(source), "identity": identity, "first_seen_at": now}
-        connection.execute(_insert(connection, sources).on_conflict_do_nothing(), row)
+        connection.execute(insert(sources), row)
         known = connection.scalars(number).one()
     return known
 
 
-def _insert(connection: Connection, table: Table) -> Any:
-    """An insert that can say what to do about rows that are there."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return dialect.insert(table)
-
-
-def _touch(connection: Connection) -> Any:
-    """Insert traces, or tell those that are there of new spans."""
-    insertion = _insert(connection, traces)
+def _touch(insertion: Any, dialect: str) -> Any:
+    """Tell traces that are there of new spans."""
     new = insertion.excluded
-    latest = func.max if connection.dialect.name == "sqlite" else func.greatest
+    latest = func.max if dialect == "sqlite" else func.greatest
     return insertion.on_conflict_do_update(
         index_elements=[traces.c.trace_id],
         set_={
-            "version": traces.c.version + 1,
+            "version": traces.c.version + new.version,
             "entered": traces.c.entered | new.entered,
             "last_seen_at": latest(traces.c.last_seen_at, new.last_seen_at),
         },
     )
 
 
-def _span_row(span: Span, source_id: int) -> dict[str, Any]:
-    return {
-        **span._asdict(),
-        "source_id": source_id,
-        "facts": msgspec.json.encode(span.facts) if span.facts else None,
-    }
-
-
-def _trace_row(trace_id: bytes, source_id: int, now: int) -> dict[str, Any]:
-    return {
-        "trace_id": trace_id,
-        "source_id": source_id,
-        "version": 1,
-        "entered": False,
-        "last_seen_at": now,
-        "settled": 0,
-    }
-
-
 def _spans_of(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, list[Row[Any]]]:
     """Rows by trace, one more than :data:`MAX_TRACE_SPANS` at most."""
-    query = select(spans).where(spans.c.trace_id.in_(ids)).order_by(spans.c.trace_id)
+    columns = (spans.c[name] for name in _SPAN)
+    query = select(*columns).where(spans.c.trace_id.in_(ids)).order_by(spans.c.trace_id)
     rows = connection.execution_options(yield_per=READ_ROWS).execute(query)
     kept: dict[bytes, list[Row[Any]]] = {}
-    for trace_id, group in groupby(rows, key=attrgetter("trace_id")):
+    for trace_id, group in groupby(rows, key=itemgetter(0)):
         kept[trace_id] = [row for i, row in enumerate(group) if i <= MAX_TRACE_SPANS]
     return kept
 
 
 def _due(trace_id: bytes, version: int, rows: Sequence[Row[Any]]) -> DueTrace:
-    read = rows[:MAX_TRACE_SPANS]
-    return DueTrace(
-        trace_id,
-        version,
-        [_span(row) for row in read],
-        {row.span_id: row.source_id for row in read},
-        cut=len(rows) > len(read),
-    )
+    cut = len(rows) > MAX_TRACE_SPANS
+    read = [(_span(row), row[-1]) for row in rows[:MAX_TRACE_SPANS]]
+    return DueTrace(trace_id, version, [s for s, _ in read], {s.span_id: i for s, i in read}, cut)
 
 
 def _span(row: Row[Any]) -> Span:
-    return Span(
-        row.trace_id,
-        row.span_id,
-        row.parent_id,
-        row.entry,
-        row.name,
-        row.kind,
-        row.confidence,
-        row.start_ns,
-        row.duration_ns,
-        row.error,
-        msgspec.json.decode(row.facts) if row.facts else {},
-    )
+    *kept, facts, _ = tuple(row)
+    return Span._make((*kept, msgspec.json.decode(facts) if facts else {}))
 
 
-_OBSERVED = tuple(Observation.__dataclass_fields__)
+_OBSERVATION = ("trace_id", "number", "source_id", *Observation._fields)
 _SETTLED = ("start_ns", "duration_ns", "phase", "query", "error", "complete", "weight")
 
 
@@ -224,8 +190,7 @@ def _settle(connection: Connection, settled: Sequence[Settled]) -> None:
     ids = [s.trace.trace_id for s in settled]
     connection.execute(delete(observations).where(observations.c.trace_id.in_(ids)))
     rows = [row for s in settled for row in _observation_rows(s)]
-    if rows:
-        connection.execute(insert(observations), rows)
+    bulk.insert_rows(connection, observations, rows, columns=_OBSERVATION, conflict=bulk.refuse)
     columns = (*_SETTLED, "source_id", "settled")
     statement = update_rows(traces).where(traces.c.trace_id == bindparam("of"))
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
@@ -239,12 +204,7 @@ def _settled_row(settled: Settled) -> dict[str, Any]:
     return {"of": trace.trace_id, **row, **ends}
 
 
-def _observation_rows(settled: Settled) -> Iterable[dict[str, Any]]:
-    whose = {"trace_id": settled.trace.trace_id, "source_id": settled.source_id}
-    for observation in settled.trace.observations:
-        row = {name: getattr(observation, name) for name in _OBSERVED}
-        yield {**whose, **row, "at": int(observation.at)}
-
-
-def _observation(row: Row[Any]) -> Observation:
-    return Observation(**{name: row._mapping[name] for name in _OBSERVED})
+def _observation_rows(settled: Settled) -> Iterator[bulk.Row]:
+    trace_id, source_id = settled.trace.trace_id, settled.source_id
+    for number, observation in enumerate(settled.trace.observations):
+        yield (trace_id, number, source_id, *observation)

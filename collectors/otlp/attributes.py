@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from collectors.otlp.dialects import GROUPS, WANTED
-
-T = TypeVar("T")
 
 REMEMBERED_KEYS = 20_000
 LONGEST_KEY = 200
@@ -53,20 +51,26 @@ class Attributes:
         return self.groups.get(name, {})
 
 
-def collect(pairs: Iterable[tuple[str, T]], read: Callable[[T], Any]) -> Attributes:
-    """The wanted attributes among these; ``read`` decodes a value."""
+def collect(pairs: Iterable[Any], read: Callable[[Any], Any]) -> Attributes:
+    """The wanted attributes among these.
+
+    Args:
+        pairs: objects with a ``key`` and a ``value``.
+        read: decodes a value.
+    """
     found = Attributes()
-    for key, value in pairs:
+    for pair in pairs:
+        key = pair.key
         place = _places[key] if key in _places else _look_up(key)
         if place is None:
             continue
         if isinstance(place, str):
-            found.scalars[place] = read(value)
+            found.scalars[place] = read(pair.value)
             continue
         group, number, field = place
         member = found.groups.setdefault(group, {}).setdefault(number, {})
         if field in GROUPS[group]:
-            member[field] = read(value)
+            member[field] = read(pair.value)
     return found
 
 

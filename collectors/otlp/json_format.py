@@ -7,14 +7,14 @@ https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from autorag.errors import PayloadError, PayloadTooLargeError
-from collectors.otlp.attributes import Attributes, collect
+from collectors.otlp.attributes import collect
 from collectors.otlp.raw import (
     MAX_ATTRIBUTES,
     MAX_RECORDS,
@@ -202,8 +202,11 @@ def _span(raw: Raw) -> RawSpan | BadRecord:
         span.flags,
         span.trace_state or "",
         span.dropped_attributes_count,
-        _attributes(span.attributes),
-        [RawEvent(e.name, int(e.time_unix_nano), _attributes(e.attributes)) for e in span.events],
+        collect(span.attributes, _value),
+        [
+            RawEvent(e.name, int(e.time_unix_nano), collect(e.attributes, _value))
+            for e in span.events
+        ],
     )
 
 
@@ -216,12 +219,8 @@ def _log(raw: Raw) -> RawLog | BadRecord:
         bytes.fromhex(log.span_id or ""),
         log.event_name or "",
         int(log.time_unix_nano) or int(log.observed_time_unix_nano),
-        _attributes(log.attributes),
+        collect(log.attributes, _value),
     )
-
-
-def _attributes(pairs: Sequence[_KeyValue]) -> Attributes:
-    return collect(((kv.key, kv.value) for kv in pairs), _value)
 
 
 def _value(raw: Raw) -> Any:

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from autorag.errors import PayloadError, PayloadTooLargeError
-from collectors.otlp.attributes import Attributes, collect
+from collectors.otlp.attributes import collect
 from collectors.otlp.raw import (
     MAX_ATTRIBUTES,
     MAX_RECORDS,
@@ -160,8 +160,8 @@ def _span(record: bytes) -> RawSpan | BadRecord:
         span.flags,
         span.trace_state,
         span.dropped_attributes_count,
-        _attributes(span.attributes),
-        [RawEvent(e.name, e.time_unix_nano, _attributes(e.attributes)) for e in span.events],
+        collect(span.attributes, _value),
+        [RawEvent(e.name, e.time_unix_nano, collect(e.attributes, _value)) for e in span.events],
     )
 
 
@@ -170,22 +170,14 @@ def _log(record: bytes) -> RawLog | BadRecord:
     if len(log.attributes) > MAX_ATTRIBUTES:
         return BadRecord(f"a log record may have {MAX_ATTRIBUTES} attributes")
     time_ns = log.time_unix_nano or log.observed_time_unix_nano
-    attributes = _attributes(log.attributes)
+    attributes = collect(log.attributes, _value)
     return RawLog(log.trace_id, log.span_id, log.event_name, time_ns, attributes)
-
-
-def _attributes(pairs: Any) -> Attributes:
-    return collect(_pairs(pairs), _value)
-
-
-def _pairs(pairs: Any) -> Iterator[tuple[str, AnyValue]]:
-    kv: KeyValue
-    for kv in pairs:
-        yield kv.key, kv.value
 
 
 def _value(value: AnyValue, depth: int = 0) -> Any:
     which = value.WhichOneof("value")
+    if which == "string_value":
+        return value.string_value
     if which is None or depth > DEEPEST:
         return None
     if which == "array_value":

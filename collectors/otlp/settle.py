@@ -34,6 +34,8 @@ ADDED = {
 }
 """Facts that are added up over the calls of a stage, and their units."""
 
+NS = 1_000_000_000
+
 GOOD_LABELS = frozenset({"pass", "passed", "correct", "relevant", "true", "yes", "good", "👍"})
 BAD_LABELS = frozenset({"fail", "failed", "incorrect", "not_relevant", "irrelevant", "unrelated",
                         "false", "no", "bad", "👎"})  # fmt: skip
@@ -136,9 +138,9 @@ def settle(trace_id: bytes, spans: Sequence[Span], *, cut: bool) -> Trace:
     def observe(
         stage: str, metric: str, value: float, unit: str, of: Sequence[Span]
     ) -> Observation:
-        at = min(s.start_ns for s in of) / 1e9
+        at = of[0].start_ns // NS
         confidence = 1.0 if stage == REQUEST else min(s.confidence for s in of)
-        return Observation(stage, metric, float(value), unit, at, phase, confidence, weight)
+        return Observation(at, phase, stage, metric, float(value), unit, confidence, weight)
 
     observations = [o for name, s in stages.items() for o in _of_stage(tree, name, s, observe)]
     observations += _of_request(tree, entry, stages, observe)

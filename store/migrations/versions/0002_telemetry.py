@@ -88,7 +88,6 @@ def _spans() -> None:
         sa.Column("trace_id", sa.LargeBinary(16), primary_key=True),
         sa.Column("span_id", sa.LargeBinary(8), primary_key=True),
         sa.Column("parent_id", sa.LargeBinary(8)),
-        sa.Column("source_id", _KEY, nullable=False),
         sa.Column("entry", sa.Boolean, nullable=False),
         sa.Column("name", sa.String(120), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
@@ -97,6 +96,7 @@ def _spans() -> None:
         sa.Column("duration_ns", sa.BigInteger),
         sa.Column("error", sa.Boolean, nullable=False),
         sa.Column("facts", sa.LargeBinary),
+        sa.Column("source_id", _KEY, nullable=False),
         sqlite_with_rowid=False,
     )
 
@@ -104,8 +104,8 @@ def _spans() -> None:
 def _observations() -> None:
     op.create_table(
         "observations",
-        sa.Column("id", _KEY, primary_key=True),
-        sa.Column("trace_id", sa.LargeBinary(16)),
+        sa.Column("trace_id", sa.LargeBinary(16), primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("source_id", _KEY, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("phase", sa.String(8)),
@@ -115,6 +115,6 @@ def _observations() -> None:
         sa.Column("unit", sa.String(16), nullable=False),
         sa.Column("confidence", sa.Float, nullable=False),
         sa.Column("weight", sa.Float, nullable=False),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_observations_trace_id", "observations", ["trace_id"])
     op.create_index("ix_observations_source_at", "observations", ["source_id", "at"])
