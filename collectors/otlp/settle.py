@@ -1,7 +1,9 @@
 """The settling pass: the spans of one trace become its observations.
 
 Only whole traces can be read: children arrive before parents and in other requests. Of nested spans
-of one kind the outermost counts, once. What a stage took is the union of the wall intervals of its
+of one kind the outermost counts, once. A model call that streams may end its span when the stream
+begins: a first token that comes later shows that, and the call then lasts as long as the nearest
+span above it that was still open. What a stage took is the union of the wall intervals of its
 spans, so that calls side by side are not added up; ``self_ms`` leaves out what other stages took
 inside it. A stage without spans has no observation: unknown is not zero.
 
@@ -47,12 +49,14 @@ class _Tree:
     """The spans of a trace.
 
     Attributes:
+        by_id: span id → span.
         orphans: a span's parent is not there.
         outermost: span id → kind → the outermost span of that kind above it.
         stage_above: span id → kind of the nearest stage above it.
     """
 
     spans: Sequence[Span]
+    by_id: dict[bytes, Span]
     orphans: bool
     outermost: dict[bytes, dict[str, Span]]
     stage_above: dict[bytes, str | None]
@@ -61,7 +65,7 @@ class _Tree:
     def of(cls, spans: Sequence[Span]) -> _Tree:
         by_id = {s.span_id: s for s in spans}
         orphans = any(s.parent_id not in by_id for s in spans if s.parent_id and not s.entry)
-        tree = cls(spans, orphans, {}, {})
+        tree = cls(spans, by_id, orphans, {}, {})
         for span in spans:
             path = _unknown_path(span, by_id, tree.outermost)
             for parent, child in zip([None, *path], path, strict=False):
@@ -78,6 +82,15 @@ class _Tree:
         if parent is not None and nearest is None:
             nearest = self.stage_above.get(parent.span_id)
         self.stage_above[span.span_id] = nearest
+
+    def above(self, span: Span) -> Iterator[Span]:
+        """The spans above one, nearest first."""
+        seen = {span.span_id}
+        at = self.by_id.get(span.parent_id) if span.parent_id else None
+        while at is not None and at.span_id not in seen:
+            yield at
+            seen.add(at.span_id)
+            at = self.by_id.get(at.parent_id) if at.parent_id else None
 
     def inside(self, kind: str) -> Iterator[Span]:
         """Spans of other stages that have a span of this kind above them."""
@@ -172,7 +185,26 @@ def _stage(tree: _Tree, kind: str) -> _Stage:
             outermost.append(span)
         else:
             below.setdefault(above.span_id, []).append(span)
-    return _Stage(outermost, below)
+    stage = _Stage(outermost, below)
+    return stage if kind != "generate" else _Stage(_streamed(tree, stage), below)
+
+
+def _streamed(tree: _Tree, stage: _Stage) -> list[Span]:
+    """Model calls, those that streamed with the time that the stream took."""
+    return [_until_streamed(tree, span, stage) for span in stage.outermost]
+
+
+def _until_streamed(tree: _Tree, span: Span, stage: _Stage) -> Span:
+    tokens = [
+        s.start_ns + int(s.facts["ttft_ms"] * 1e6)
+        for s in (span, *stage.below.get(span.span_id, ()))
+        if "ttft_ms" in s.facts
+    ]
+    if span.duration_ns is None or not tokens or max(tokens) <= span.start_ns + span.duration_ns:
+        return span
+    ends = (s.start_ns + s.duration_ns for s in tree.above(span) if s.duration_ns is not None)
+    end = next((e for e in ends if e >= max(tokens)), max(tokens))
+    return span._replace(duration_ns=end - span.start_ns)
 
 
 def _phase(stages: Iterable[str]) -> Phase | None:
