@@ -93,7 +93,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plot:
+class Plot:
     """The frame of a plot: user units from axis values."""
 
     x: Axis
@@ -152,14 +152,12 @@ def scatter(
     bounds: Sequence[Bound] = (),
 ) -> str:
     """Points over two axes with a line through some and bounds across."""
-    plot = _Plot(x, y, width, 380 if width > 500 else 320)
+    plot = Plot(x, y, width, 380 if width > 500 else 320)
     last = sorted(marks, key=lambda m: m.kind in ("default", "recommended"))
     shapes = [_shape(m.kind, m.ok, plot.px(m.x), plot.py(m.y), m.tip) for m in last]
     labels = [_label(plot, m) for m in last if m.label]
     drawn = [_bound(plot, b) for b in bounds]
-    return _svg(
-        name, width, plot.height, [*_grid(plot), *drawn, _path(plot, line), *shapes, *labels]
-    )
+    return svg(name, width, plot.height, [*grid(plot), *drawn, _path(plot, line), *shapes, *labels])
 
 
 def stage_bars(bars: Sequence[Bar], *, name: str, width: int) -> str:
@@ -169,12 +167,12 @@ def stage_bars(bars: Sequence[Bar], *, name: str, width: int) -> str:
     scale = (width - left - tail) / longest
     parts, at = [], 0.0
     for group, series in groupby(bars, key=lambda b: b.group):
-        parts.append(_text(0, at + 14, group, "group"))
+        parts.append(svg_text(0, at + 14, group, "group"))
         for bar in series:
             at += 22
             parts.append(_bar(bar, left, at, scale))
         at += 34
-    return _svg(name, width, at, parts)
+    return svg(name, width, at, parts)
 
 
 def legend(entries: Iterable[tuple[Kind, bool, str]]) -> str:
@@ -187,59 +185,62 @@ def legend(entries: Iterable[tuple[Kind, bool, str]]) -> str:
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
-def _svg(name: str, width: float, height: float, parts: Iterable[str]) -> str:
+def svg(name: str, width: float, height: float, parts: Iterable[str]) -> str:
+    """A drawing of these parts that scales down with its column."""
     box = f"0 0 {width:g} {height:g}"
     head = f'<svg class="chart" viewBox="{box}" role="img" aria-label="{escape(name)}">'
     return head + "".join(parts) + "</svg>"
 
 
-def _text(x: float, y: float, text: str, css: str = "", anchor: str = "start") -> str:
+def svg_text(x: float, y: float, text: str, css: str = "", anchor: str = "start") -> str:
+    """A line of text."""
     style = f'class="{css}" text-anchor="{anchor}"'
     return f'<text {style} x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
-def _line(start: Point, end: Point, css: str) -> str:
+def svg_line(start: Point, end: Point, css: str) -> str:
+    """A straight line."""
     (x1, y1), (x2, y2) = start, end
     return f'<line class="{css}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def _grid(plot: _Plot) -> list[str]:
+def grid(plot: Plot) -> list[str]:
     """Grid lines, tick labels and axis titles."""
-    parts = [_text(0, 14, plot.y.title)]
+    parts = [svg_text(0, 14, plot.y.title)]
     for value in plot.y.ticks(6):
         y = plot.py(value)
-        parts.append(_line((plot.left, y), (plot.right, y), "grid"))
-        parts.append(_text(plot.left - 8, y + 4, f"{value:.6g}", "", "end"))
+        parts.append(svg_line((plot.left, y), (plot.right, y), "grid"))
+        parts.append(svg_text(plot.left - 8, y + 4, f"{value:.6g}", "", "end"))
     for value in plot.x.ticks(plot.width // 80):
         x = plot.px(value)
-        parts.append(_line((x, plot.floor), (x, plot.top), "grid"))
-        parts.append(_text(x, plot.floor + 18, f"{value:.6g}", "", "middle"))
+        parts.append(svg_line((x, plot.floor), (x, plot.top), "grid"))
+        parts.append(svg_text(x, plot.floor + 18, f"{value:.6g}", "", "middle"))
     title = plot.x.title + (", log scale" if plot.x.log else "")
-    return [*parts, _text(plot.right, plot.floor + 38, title, "", "end")]
+    return [*parts, svg_text(plot.right, plot.floor + 38, title, "", "end")]
 
 
-def _path(plot: _Plot, points: Sequence[Point]) -> str:
+def _path(plot: Plot, points: Sequence[Point]) -> str:
     corners = " ".join(f"{plot.px(x):.1f},{plot.py(y):.1f}" for x, y in points)
     return f'<polyline class="path" points="{corners}"/>' if points else ""
 
 
-def _bound(plot: _Plot, bound: Bound) -> str:
+def _bound(plot: Plot, bound: Bound) -> str:
     if bound.axis == "y":
         y = plot.py(bound.value)
-        label = _text(plot.left + 4, y - 5, bound.label, "bound-label")
-        return _line((plot.left, y), (plot.right, y), "bound") + label
+        label = svg_text(plot.left + 4, y - 5, bound.label, "bound-label")
+        return svg_line((plot.left, y), (plot.right, y), "bound") + label
     x = plot.px(bound.value)
     anchor, shift = ("end", -6) if plot.x.at(bound.value) > 0.5 else ("start", 6)
-    label = _text(x + shift, plot.floor - 8, bound.label, "bound-label", anchor)
-    return _line((x, plot.floor), (x, plot.top), "bound") + label
+    label = svg_text(x + shift, plot.floor - 8, bound.label, "bound-label", anchor)
+    return svg_line((x, plot.floor), (x, plot.top), "bound") + label
 
 
-def _label(plot: _Plot, mark: Mark) -> str:
+def _label(plot: Plot, mark: Mark) -> str:
     """The recommended one's above its point, the default's below, so that they never collide."""
     at = plot.x.at(mark.x)
     anchor = "start" if at < 0.15 else "end" if at > 0.85 else "middle"
     lift = 20 if mark.kind == "default" else -12
-    return _text(plot.px(mark.x), plot.py(mark.y) + lift, mark.label, "label", anchor)
+    return svg_text(plot.px(mark.x), plot.py(mark.y) + lift, mark.label, "label", anchor)
 
 
 def _shape(kind: Kind, ok: bool, x: float, y: float, tip: str) -> str:
@@ -268,9 +269,9 @@ _OUTLINES: dict[Kind, list[tuple[str, float, float]]] = {
 
 
 def _bar(bar: Bar, left: float, top: float, scale: float) -> str:
-    parts = [_text(left - 8, top + 14, bar.series, anchor="end")]
+    parts = [svg_text(left - 8, top + 14, bar.series, anchor="end")]
     if bar.times is None:
-        return parts[0] + _text(left + 4, top + 14, "not run")
+        return parts[0] + svg_text(left + 4, top + 14, "not run")
     for quantile, ms in zip(("p95", "p50"), reversed(bar.times), strict=True):
         size = f'x="{left:.1f}" y="{top + 2:.1f}" width="{ms * scale:.1f}" height="16" rx="2"'
         tip = f"{bar.group}, {bar.series}: {quantile} {ms:.3g} ms"
@@ -278,7 +279,7 @@ def _bar(bar: Bar, left: float, top: float, scale: float) -> str:
         parts.append(f'<rect class="{css}" {size}><title>{escape(tip)}</title></rect>')
     p50, p95 = bar.times
     end = left + p95 * scale + 8
-    return "".join([*parts, _text(end, top + 14, f"{p50:.3g} / {p95:.3g} ms", "value")])
+    return "".join([*parts, svg_text(end, top + 14, f"{p50:.3g} / {p95:.3g} ms", "value")])
 
 
 def _linear_ticks(axis: Axis, most: int) -> list[float]:

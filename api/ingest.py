@@ -1,8 +1,8 @@
 """The use case behind the OTLP routes: from a body to committed spans.
 
-Decoding runs in a thread of its own, one body at a time, so that memory is that of one and health
-checks are answered meanwhile. Requests beyond a fixed number are refused and tried again by their
-senders, rather than queued without end.
+Decoding runs in a thread of its own, one body at a time, and waits while many spans are yet to be
+written, so that memory is bounded; health checks are answered meanwhile. Requests beyond a fixed
+number are refused and tried again by their senders, rather than queued without end.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from store.telemetry import TelemetryStore
 MOST_REQUESTS = 32
 """Requests whose bodies are in memory at once."""
 
+MOST_WAITING_SPANS = 50_000
+"""Decoded spans that may wait to be written before another body is decoded."""
+
 NAME_CHARS = 120
 
 
@@ -37,7 +40,11 @@ class Ingest:
         self._hardware = hardware
         self._host = platform.node()
         self._decoder = ThreadPoolExecutor(1, "otlp-decoder")
+        self._turn = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._room.set()
         self._running = 0
+        self._waiting = 0
 
     def __enter__(self) -> Ingest:
         return self
@@ -61,9 +68,16 @@ class Ingest:
             await self._decode(receive_metrics, wire, encoding, type_)
             return success(signal, type_)
         receive = receive_traces if signal == "traces" else receive_logs
-        received: Received = await self._decode(receive, wire, encoding, type_, self._source)
-        if received.batch:
-            await asyncio.wrap_future(self._store.add(received.batch))
+        async with self._turn:
+            await self._room.wait()
+            received: Received = await self._decode(receive, wire, encoding, type_, self._source)
+            spans = sum(len(some) for _, some in received.batch)
+            self._hold(spans)
+        try:
+            if received.batch:
+                await asyncio.wrap_future(self._store.add(received.batch))
+        finally:
+            self._hold(-spans)
         return success(signal, type_, received.rejected, received.message)
 
     def enter(self) -> None:
@@ -79,6 +93,14 @@ class Ingest:
     def leave(self) -> None:
         """Give the place back."""
         self._running -= 1
+
+    def _hold(self, spans: int) -> None:
+        """So many more spans wait to be written."""
+        self._waiting += spans
+        if self._waiting < MOST_WAITING_SPANS:
+            self._room.set()
+        else:
+            self._room.clear()
 
     async def _decode(self, receive: Callable[..., Any], *arguments: Any) -> Any:
         loop = asyncio.get_running_loop()

@@ -17,11 +17,13 @@ from api.wiring import (
     SEED_SPLIT,
     Parts,
     document_tokens,
-    usable_cores,
+    workload_features,
 )
 from autorag import __version__
 from autorag.errors import AutoragError, InputError, MeasurementError
+from autorag.features import WorkloadFeatures
 from autorag.hashing import address
+from autorag.limits import usable_cores
 from autorag.metrics import metric
 from autorag.objective import Objective
 from autorag.optimizer import ModelFirstGreedy, RandomSearch, Strategy
@@ -75,6 +77,7 @@ class TuneResult:
     seconds: float
     search_queries: int
     report_queries: int
+    features: WorkloadFeatures
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tune --json`` prints."""
@@ -89,7 +92,7 @@ class TuneResult:
             "reused": dict(reused),
             "busy": sum(t.busy for t in self.trials),
             "queries": {"search": self.search_queries, "report": self.report_queries},
-            "workload": self.workload.summary(),
+            "workload": {**self.workload.summary(), "features": self.features.to_json()},
         }
 
 
@@ -122,7 +125,8 @@ def tune(
     studies = StudyRepository(engine, parts.clock)
     settings = _identity(space, request, plan, parts.seed)
     with _alone(parts.settings.home / "locks" / f"{address([workload.hash_hex, settings])}.lock"):
-        row = studies.open(workload.summary(), settings)
+        features = _described(workload, parts, watcher)
+        row = studies.open({**workload.summary(), "features": features.to_json()}, settings)
         log = SqlTrialLog(engine, parts.clock, row.id, "search")
         report_log = SqlTrialLog(engine, parts.clock, row.id, "report")
         costs = PipelineCosts(
@@ -135,9 +139,6 @@ def tune(
         forecast = _forecast(space, request, costs, plan, parts.seed)
         watcher.planned(forecast, len(log.trials()))
         _check_disk(parts.settings.home, min(forecast.disk_bytes, parts.settings.artifacts_bytes))
-        if needs_preparation(parts.settings.models):
-            watcher.preparing("the static embedder (once per machine)")
-            prepare_models(parts.settings.models)
         measurer = ProcessMeasurer(
             workload, parts.settings.home, parts.seed, parts.settings.artifacts_bytes
         )
@@ -146,11 +147,20 @@ def tune(
         groups = query_groups(workload.queries)
         outcome = _outcome(study, trials, log, report_log, request.objective, parts, groups)
         seconds = sum(t.seconds for t in [*trials, *report_log.trials()])
-        result = TuneResult(workload, outcome, trials, seconds, len(search), len(report))
+        result = TuneResult(workload, outcome, trials, seconds, len(search), len(report), features)
         publish(result)
         studies.finish(row.id, result.to_json())
     engine.dispose()
     return result
+
+
+def _described(workload: Workload, parts: Parts, watcher: TuneWatcher) -> WorkloadFeatures:
+    """The features of the workload; the static embedder, which they need, is made before."""
+    if needs_preparation(parts.settings.models):
+        watcher.preparing("the static embedder (once per machine)")
+        prepare_models(parts.settings.models)
+    watcher.preparing("a description of the workload")
+    return workload_features(workload, parts)
 
 
 def searched_space(space: Space, objective: Objective) -> Space:

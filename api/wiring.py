@@ -13,13 +13,16 @@ import numpy as np
 from api.settings import Settings
 from autorag.documents import Document, RawDocument, load_documents
 from autorag.errors import DocumentsError, InputError
-from autorag.ports import SystemClock
+from autorag.features import WorkloadFeatures
+from autorag.hardware import HardwareProfile
+from autorag.limits import usable_cores
+from autorag.ports import Progress, SystemClock
 from autorag.queries import load_queries
 from autorag.space import CorpusFacts, Space
 from autorag.workload import Workload, pseudo_workload
 
 DEMO = "stdlib-docs"
-SEED_PSEUDO, SEED_SPLIT, SEED_SAMPLE, SEED_BOOTSTRAP = range(4)
+SEED_PSEUDO, SEED_SPLIT, SEED_SAMPLE, SEED_BOOTSTRAP, SEED_FEATURES = range(5)
 """Streams of random numbers, one per purpose: ``np.random.default_rng([seed, stream])``."""
 
 
@@ -59,9 +62,14 @@ def make_parts(settings: Settings, seed: int) -> Parts:
     return Parts(settings, seed, SystemClock())
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def hardware_profile(
+    parts: Parts, progress: Progress | None = None, *, again: bool = False
+) -> HardwareProfile:
+    """The profile of this machine: remembered, or measured now (a minute at most)."""
+    from collectors.hardware import Machine, machine_profile
+
+    machine = Machine(parts.settings.home, parts.settings.models, parts.clock, progress)
+    return machine_profile(machine, again=again)
 
 
 def make_space(cross_encoders: Iterable[str] = ()) -> Space:
@@ -87,6 +95,15 @@ def cross_encoder_paths(values: Iterable[Mapping[str, Any]]) -> list[str]:
 def bind(space: Space, workload: Workload) -> Space:
     """The space whose validity knows the workload's documents."""
     return space.for_corpus(CorpusFacts(tuple(document_tokens(workload))))
+
+
+def workload_features(workload: Workload, parts: Parts) -> WorkloadFeatures:
+    """What the documents and queries are, in numbers; those that need the static embedder are
+    unknown before it is prepared."""
+    from collectors.features import installed_models, workload_features
+
+    models = installed_models(parts.settings.models)
+    return workload_features(workload, models, parts.rng(SEED_FEATURES))
 
 
 def document_tokens(workload: Workload) -> list[int]:

@@ -6,6 +6,7 @@ A figure has a name that ends in its unit; ``one`` is one core and ``all`` every
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median, quantiles
@@ -14,7 +15,17 @@ from typing import Any
 from autorag.hashing import address
 
 EMBED_LENGTHS = (32, 128, 512)
+"""Tokens of the texts that are embedded."""
+
+PAIR_TOKENS = (12, 128)
+"""Tokens of a query and of a chunk, in late interaction."""
+
 PROMPT_TOKENS = 256
+"""What the generator reads."""
+
+PQ_M = 48
+"""Sub-quantisers of the codes that are scanned."""
+
 FINGERPRINT_DIGITS = 16
 GIB = 2**30
 
@@ -113,14 +124,12 @@ class Identity:
     @property
     def fingerprint(self) -> str:
         """Equal as long as the rates should be: the same over restarts, another one when CPU,
-        usable cores, memory (in whole GiB, because kernels keep a little for themselves), GPU,
-        kernel series (major.minor: fixes keep it) or software change. The machine's name is not
-        in it."""
-        memory = None if self.memory_mb is None else round(self.memory_mb * 1e6 / GIB)
+        usable cores, memory, GPU, kernel series (major.minor: fixes keep it) or software change.
+        The machine's name is not in it."""
         parts = {
             "cpu": [self.cpu_model, self.architecture, self.isa, [asdict(c) for c in self.caches]],
             "cores": self.usable_cores,
-            "memory_gib": memory,
+            "memory_gib": None if self.memory_mb is None else _whole_gib(self.memory_mb),
             "gpus": [[g.name, g.memory_mb] for g in self.gpus],
             "kernel": ".".join(self.kernel.split(".")[:2]),
             "software": dict(self.software),
@@ -188,6 +197,14 @@ class HardwareProfile:
         kept = {k: v for k, v in row.items() if k not in ("fingerprint", "busy")}
         rates = {name: Rate(**r) for name, r in row["rates"].items()}
         return cls(**{**kept, "identity": Identity.from_json(row["identity"]), "rates": rates})
+
+
+def _whole_gib(memory_mb: float) -> float:
+    """Rounded up to GiB, below 4 to eighths: of a machine's memory the kernel keeps a little for
+    itself, not always the same."""
+    gib = memory_mb * 1e6 / GIB
+    step = 1.0 if gib > 4 else 0.125
+    return math.ceil(gib / step) * step
 
 
 def _both(stem: str, unit_suffix: str, unit: str, meaning: str) -> dict[str, FigureInfo]:

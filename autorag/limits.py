@@ -77,11 +77,11 @@ def _mounts(root: Path) -> Iterator[tuple[str, str, int, list[str]]]:
 
 
 def _upwards(point: Path, mounted: str, path: str) -> Iterator[Path]:
-    """From the group up to the mount point. A path outside of what is mounted, as seen from a
-    container, is the mount point itself."""
-    inside = path == mounted or path.startswith(mounted.rstrip("/") + "/")
-    relative = path[len(mounted.rstrip("/")) :].strip("/") if inside else ""
-    folder = point / relative
+    """From the group up to the mount point. A path outside of what is mounted, as a container may
+    see it (``/..``), is the mount point itself."""
+    top = mounted.rstrip("/")
+    inside = (path + "/").startswith(top + "/") and ".." not in path.split("/")
+    folder = point / path[len(top) :].strip("/") if inside else point
     yield folder
     while folder != point:
         folder = folder.parent

@@ -1,6 +1,7 @@
 """CPU pressure (Linux PSI): the share of wall time in which something waited for a CPU.
 
-See https://docs.kernel.org/accounting/psi.html. Unknown, where the kernel has no PSI, is None.
+See https://docs.kernel.org/accounting/psi.html. It is of the whole machine, not of one process.
+Unknown, where the kernel has no PSI, is None.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-FILE = Path("/proc/pressure/cpu")
+FOLDER = Path("/proc/pressure")
+FILE = FOLDER / "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +24,37 @@ class PressureMark:
 
     @classmethod
     def now(cls) -> PressureMark:
-        return cls(_waited_us(), time.monotonic())
+        return cls(_cpu_waited_us(), time.monotonic())
 
     def since(self) -> float | None:
         """Share of the time since this mark in which some task waited, 0..1, or None."""
         later = PressureMark.now()
-        if self.waited_us is None or later.waited_us is None or later.at <= self.at:
+        if self.waited_us is None or later.waited_us is None:
             return None
-        return min(1.0, (later.waited_us - self.waited_us) / ((later.at - self.at) * 1e6))
+        return waited_share(later.waited_us - self.waited_us, later.at - self.at)
 
 
-def _waited_us() -> int | None:
+def waited_share(waited_us: float | None, seconds: float) -> float | None:
+    """Share of the seconds in which something waited, 0..1; None where that is unknown."""
+    if waited_us is None or seconds <= 0:
+        return None
+    return min(1.0, waited_us / (seconds * 1e6))
+
+
+def waited_us(text: str, who: Literal["some", "full"]) -> int | None:
+    """Microseconds since boot in which some task, or every one (``full``), waited.
+
+    Args:
+        text: of a file under ``/proc/pressure``.
+    """
+    line = text.find(f"{who} ")
+    start = text.find("total=", line) + len("total=")
+    total = text[start:].partition("\n")[0]
+    return int(total) if line >= 0 and total.isdigit() else None
+
+
+def _cpu_waited_us() -> int | None:
     try:
-        for line in FILE.read_text().splitlines():
-            if line.startswith("some "):
-                return int(line.rsplit("total=", 1)[1])
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
+        return waited_us(FILE.read_text(), "some")
+    except OSError:
+        return None

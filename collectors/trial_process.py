@@ -15,13 +15,20 @@ import os
 import platform
 import signal
 import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autorag.errors import AutoragError, InputError
 from autorag.ports import Measurement
-from collectors.pressure import PressureMark
+from collectors.counters import Counters
+from collectors.pressure import waited_share
 from collectors.trial_job import TrialJob, measurement_to_json
+
+if TYPE_CHECKING:
+    from autorag.pipeline.rag import Result
 
 BUSY = 0.2
 """CPU pressure above which a pass is repeated."""
@@ -30,14 +37,32 @@ PASSES = 3
 """Passes at most."""
 
 PR_SET_PDEATHSIG = 1
-RESET_PEAK = "5"
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass over the queries, and what was counted around it."""
+
+    asked: list[Result]
+    counters: Mapping[str, float | None]
+
+    @property
+    def pressure(self) -> float | None:
+        """Share of its time in which something waited for a CPU, 0..1."""
+        return waited_share(self.counters["psi_cpu_some_us"], self.counters["wall_s"] or 0.0)
+
+    @property
+    def busy(self) -> bool:
+        return (self.pressure or 0.0) > BUSY
 
 
 def main(job_path: Path, result_path: Path, parent: int) -> None:
     """Run the job and write its result."""
     die_with_parent(parent)
     try:
-        row: dict[str, Any] = measurement_to_json(measure(TrialJob.read(job_path)))
+        with closing(Counters()) as counters:
+            measured = measure(TrialJob.read(job_path), counters)
+        row: dict[str, Any] = measurement_to_json(measured)
     except AutoragError as error:
         row = {"error": str(error), "input": isinstance(error, InputError)}
     draft = result_path.with_suffix(".draft")
@@ -45,7 +70,7 @@ def main(job_path: Path, result_path: Path, parent: int) -> None:
     draft.replace(result_path)
 
 
-def measure(job: TrialJob) -> Measurement:
+def measure(job: TrialJob, counters: Counters) -> Measurement:
     """Build the pipeline of the job and measure it."""
     from autorag.evaluation.aggregate import aggregate, stage_quantiles
     from autorag.pipeline.artifacts import ArtifactStore
@@ -64,19 +89,14 @@ def measure(job: TrialJob) -> Measurement:
     gc.collect()
     gc.freeze()
     warm_up(pipeline, queries)
-    peak_is_of_serving = reset_peak_memory()
-    passes = []
-    for _ in range(PASSES):
-        mark = PressureMark.now()
-        asked = run_queries(pipeline, queries, report)
-        passes.append((mark.since(), asked))
-        if (passes[-1][0] or 0.0) <= BUSY:
-            break
-    peak = peak_memory_mb() if peak_is_of_serving else None
-    pressure, asked = min(passes, key=lambda p: p[0] or 0.0)
-    results = judge(pipeline, queries, asked)
+    memory_is_of_serving = give_back_memory()
+    with counters:
+        passes = run_passes(counters, lambda: run_queries(pipeline, queries, report))
+    peak = counters.values["rss_peak_mb"] if memory_is_of_serving else None
+    kept = min(passes, key=lambda p: p.pressure or 0.0)
+    results = judge(pipeline, queries, kept.asked)
     if job.generate:
-        results = add_answers(pipeline, queries, asked, results, report)
+        results = add_answers(pipeline, queries, kept.asked, results, report)
     built = pipeline.built
     metrics = aggregate(results)
     metrics["memory_mb"] = pipeline.memory_bytes() / 1e6
@@ -84,15 +104,26 @@ def measure(job: TrialJob) -> Measurement:
     if peak is not None:
         metrics["rss_peak_mb"] = peak
     conditions = {
-        "cpu_pressure": pressure,
+        "cpu_pressure": kept.pressure,
         "passes": len(passes),
-        "busy": (pressure or 0.0) > BUSY,
+        "busy": kept.busy,
         "chunks": len(built.chunks),
         "host": platform.node(),
+        "counters": dict(kept.counters),
     }
     return Measurement(
         metrics, stage_quantiles(results), built.reused, built.build_s, results, conditions
     )
+
+
+def run_passes(counters: Counters, run: Callable[[], list[Result]]) -> list[Pass]:
+    """Ask the queries until nothing else wanted the CPU meanwhile, ``PASSES`` times at most."""
+    passes: list[Pass] = []
+    while not passes or (passes[-1].busy and len(passes) < PASSES):
+        with counters:
+            asked = run()
+        passes.append(Pass(asked, counters.values))
+    return passes
 
 
 def report(stage: str, done: int, total: int) -> None:
@@ -109,27 +140,15 @@ def die_with_parent(parent: int) -> None:
             raise SystemExit("the parent is gone")
 
 
-def reset_peak_memory() -> bool:
-    """Let the peak of resident memory start here: what building needed is given back first.
-    Whether that could be done; else the peak would be that of building."""
+def give_back_memory() -> bool:
+    """Give back what building needed and serving does not. Whether that could be done; else the
+    peak of resident memory would be that of building."""
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text(RESET_PEAK)
-    except (OSError, AttributeError):
+    except AttributeError:
         return False
     return True
-
-
-def peak_memory_mb() -> float | None:
-    """Peak resident memory since :func:`reset_peak_memory`, MB, or None where unknown."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e6
-    except (OSError, ValueError):
-        pass
-    return None
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ def open_telemetry(url: str) -> Engine:
         if not parsed.database or parsed.database == ":memory:":
             raise InputError(f"--db {url!r}: telemetry needs a file", key="db", value=url)
         path = Path(parsed.database)
-        url = sqlite_url(path.with_name(f"{path.stem}-telemetry.db"))
+        parsed = parsed.set(database=str(path.with_name(f"{path.stem}-telemetry.db")))
+        url = parsed.render_as_string()
     return open_database(url, synchronous="NORMAL")
 
 

@@ -29,15 +29,16 @@ class KeyRepository(Repository):
             now = int(self._clock.time())
             others = update(keys).where(mine, keys.c.hash != hash_, keys.c.revoked_at.is_(None))
             connection.execute(others.values(revoked_at=now))
-            again = update(keys).where(keys.c.hash == hash_).values(revoked_at=None)
-            if connection.execute(again).rowcount == 0:
+            again = update(keys).where(keys.c.hash == hash_)
+            live = again.values(revoked_at=None, origin="environment")
+            if connection.execute(live).rowcount == 0:
                 connection.execute(insert(keys), self._row(hash_, "environment"))
 
     def any_live(self) -> bool:
         """Whether any admin key is let in."""
         with self._reading() as connection:
-            live = select(keys.c.id).where(keys.c.revoked_at.is_(None)).limit(1)
-            return connection.scalar(live) is not None
+            live = select(keys.c.id).where(keys.c.scope == ADMIN, keys.c.revoked_at.is_(None))
+            return connection.scalar(live.limit(1)) is not None
 
     def is_admin(self, hash_: str) -> bool:
         """Whether this is a live admin key."""

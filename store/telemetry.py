@@ -32,6 +32,9 @@ MAX_TRACE_SPANS = 10_000
 
 READ_ROWS = 5_000
 
+MOST_READ_SPANS = 50_000
+"""Spans in memory at once, but for the trace that they end with; other traces wait."""
+
 Batch = Sequence[tuple[Source, Sequence[Span]]]
 """Spans by who sent them."""
 
@@ -88,7 +91,7 @@ class TelemetryStore:
         with store_errors("telemetry could not be read"), reading(self._engine) as connection:
             versions = {row.trace_id: row.version for row in connection.execute(query)}
             found = _spans_of(connection, list(versions)) if versions else {}
-        return [_due(id_, version, found.get(id_, [])) for id_, version in versions.items()]
+        return [_due(i, version, found[i]) for i, version in versions.items() if i in found]
 
     def settle(self, settled: Sequence[Settled]) -> Future[None]:
         """Record settled traces in place of what was recorded of them before."""
@@ -161,13 +164,19 @@ def _touch(insertion: Any, dialect: str) -> Any:
 
 
 def _spans_of(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, list[Row[Any]]]:
-    """Rows by trace, one more than :data:`MAX_TRACE_SPANS` at most."""
+    """Rows by trace, one more than :data:`MAX_TRACE_SPANS` at most; of the first traces alone when
+    those have :data:`MOST_READ_SPANS`."""
     columns = (spans.c[name] for name in _SPAN)
-    query = select(*columns).where(spans.c.trace_id.in_(ids)).order_by(spans.c.trace_id)
-    rows = connection.execution_options(yield_per=READ_ROWS).execute(query)
+    query = select(*columns).where(spans.c.trace_id.in_(ids))
+    ordered = query.order_by(spans.c.trace_id, spans.c.span_id)
+    rows = connection.execution_options(yield_per=READ_ROWS).execute(ordered)
     kept: dict[bytes, list[Row[Any]]] = {}
+    read = 0
     for trace_id, group in groupby(rows, key=itemgetter(0)):
         kept[trace_id] = [row for i, row in enumerate(group) if i <= MAX_TRACE_SPANS]
+        read += len(kept[trace_id])
+        if read >= MOST_READ_SPANS:
+            break
     return kept
 
 

@@ -97,16 +97,19 @@ class BatchWriter:
         return batch, False
 
     def _write(self, batch: list[_Waiting]) -> None:
-        """Write all in one transaction; when that fails, each in its own."""
+        """Write all in one transaction; when a job fails, each in its own. A transaction that
+        cannot begin (somebody else keeps the lock) is not tried again for each."""
+        begun = False
         try:
             with store_errors("telemetry could not be written"), self._engine.begin() as connection:
+                begun = True
                 results = [w.job(connection) for w in batch]
         except Exception as error:
-            if len(batch) == 1:
-                batch[0].done.set_exception(error)
-                return
             for waiting in batch:
-                self._write([waiting])
+                if begun and len(batch) > 1:
+                    self._write([waiting])
+                else:
+                    waiting.done.set_exception(error)
             return
         for waiting, result in zip(batch, results, strict=True):
             waiting.done.set_result(result)

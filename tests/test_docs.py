@@ -10,11 +10,13 @@ import typer.main
 
 from api.cli.main import app
 from api.wiring import make_space
+from autorag.features import FEATURES
 from autorag.metrics import METRICS
 from autorag.space import Knob
 
 ROOT = Path(__file__).parents[1]
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+FEATURE_PAGE = (ROOT / "docs/features.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -62,7 +64,14 @@ def test_the_readme_names_only_commands_and_options_that_exist() -> None:
     assert set(re.findall(r"`?(--[a-z][a-z-]+)", README)) <= options
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
+def test_every_feature_stands_there_as_it_is_declared() -> None:
+    rows = [line.strip("|").split("|") for line in FEATURE_PAGE.splitlines() if line[:3] == "| `"]
+    told = [tuple(cell.strip() for cell in row) for row in rows]
+    declared = [(f"`{f.name}`", f.unit, f.scale, f.definition, f.source) for f in FEATURES]
+    assert told == declared
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md", "docs/features.md"])
 def test_local_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)

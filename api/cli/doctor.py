@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from api.settings import Settings
-from api.wiring import usable_cores
 from autorag.errors import AutoragError
+from autorag.limits import usable_cores
 from store.engine import sqlite_url
 
 LEAST_FREE_GB = 2.0
@@ -34,12 +34,16 @@ class Check:
 
 def run_doctor(database: str | None, as_json: bool) -> int:
     """Look at everything; 0 when all that is required is well, else 1."""
+    from collectors.counters import capabilities
+
     settings = Settings.from_environment()
-    checks = list(examine(settings, database or sqlite_url(settings.database)))
+    counted = capabilities()
+    checks = [*examine(settings, database or sqlite_url(settings.database)), *_counters(counted)]
     well = all(c.ok for c in checks if c.required)
     console = Console(soft_wrap=as_json)
     if as_json:
-        report = {"ok": well, "checks": [asdict(c) for c in checks]}
+        rows = [asdict(c) for c in checks]
+        report = {"ok": well, "checks": rows, "capabilities": counted}
         console.print_json(json.dumps(report), indent=None)
     else:
         console.print(_table(checks))
@@ -55,8 +59,6 @@ def examine(settings: Settings, database: str) -> Iterator[Check]:
     yield _try("database", lambda: _database(database))
     yield _try("artifact store", lambda: _artifacts(settings))
     yield from _models()
-    pressure = Path("/proc/pressure/cpu")
-    yield Check("cpu pressure (PSI)", pressure.is_file(), str(pressure), required=False)
 
 
 def _home(home: Path) -> Check:
@@ -100,6 +102,15 @@ def _models() -> Iterator[Check]:
     found = generators()
     detail = ", ".join(found) or "none: pip install 'autorag-service[generator]'"
     yield Check("generator", bool(found), detail, required=False)
+
+
+def _counters(counted: Mapping[str, str | None]) -> Iterator[Check]:
+    """What this host counts, and a row for each reason why it does not count the rest."""
+    here = [metric for metric, why in counted.items() if why is None]
+    yield Check("counters", True, f"{len(here)} of {len(counted)}: {', '.join(here)}")
+    for why in dict.fromkeys(why for why in counted.values() if why is not None):
+        metrics = ", ".join(metric for metric, reason in counted.items() if reason == why)
+        yield Check("not counted", False, f"{metrics}: {why}", required=False)
 
 
 def _try(name: str, look: Callable[[], str]) -> Check:

@@ -113,6 +113,23 @@ def measure(
 
 
 @app.command()
+def profile(
+    again: Annotated[bool, typer.Option(help="Measure, also when a profile is there.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the roofline plot goes. Default: roofline.html; none with --json."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what this machine can do, or show what was measured."""
+    from api.cli.profile import run_profile
+
+    run_profile(again, plot, as_json)
+
+
+@app.command()
 def doctor(db: Database = None, as_json: AsJson = False) -> None:
     """Check that everything is here that AutoRAG needs."""
     from api.cli.doctor import run_doctor

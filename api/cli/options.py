@@ -82,8 +82,8 @@ def read_config(path: Path | None) -> dict[str, Any]:
     return value
 
 
-def check_report(path: Path) -> Path:
-    """The path, when a report can be written there.
+def check_report(path: Path, option: str = "report") -> Path:
+    """The path, given by this option, when a report can be written there.
 
     Raises:
         InputError: it is a folder, or its folder cannot be made or written.
@@ -96,7 +96,7 @@ def check_report(path: Path) -> Path:
     if not why and not os.access(path.parent, os.W_OK):
         why = "cannot be written"
     if why:
-        raise InputError(f"--report {path}: {why}", key="report", value=str(path))
+        raise InputError(f"--{option} {path}: {why}", key=option, value=str(path))
     return path
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 from contextlib import AbstractAsyncContextManager
+from typing import NoReturn
 
 import uvicorn
 from rich.console import Console
@@ -15,7 +17,7 @@ from api.service import Service, running_service
 from api.settings import Settings
 from api.wiring import make_parts
 from autorag.errors import InputError
-from store.engine import open_database, sqlite_url
+from store.engine import open_database, open_telemetry, sqlite_url
 from store.keys import KeyRepository
 
 SHUTDOWN_S = 10
@@ -31,16 +33,18 @@ def run_serve(host: str, port: int, database: str | None) -> None:
     """
     settings = Settings.from_environment()
     parts = make_parts(settings, seed=0)
-    url = database or sqlite_url(settings.database)
-    made = _admin_key(settings, url)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    url = sqlite_url(settings.database) if database is None else database
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     fingerprint = None
 
     def running() -> AbstractAsyncContextManager[Service]:
         return running_service(url, fingerprint, parts.clock)
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, _end)
     with _listening(host, port) as listener:
+        made = _admin_key(settings, url)
         address, bound = listener.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
         _announce(console, f"http://{shown}:{bound}", made)
@@ -53,8 +57,16 @@ def run_serve(host: str, port: int, database: str | None) -> None:
         uvicorn.Server(config).run(sockets=[listener])
 
 
+def _end(*_: object) -> NoReturn:
+    """End well: before the server runs at once, else after it has finished; it takes signals
+    itself meanwhile and raises them again at its end."""
+    raise SystemExit(0)
+
+
 def _admin_key(settings: Settings, url: str) -> MadeKey | None:
+    """See to the admin key, and that both databases open before anything is told."""
     parts = make_parts(settings, seed=0)
+    open_telemetry(url).dispose()
     engine = open_database(url)
     try:
         return establish_admin_key(settings, KeyRepository(engine, parts.clock))

@@ -24,5 +24,6 @@ async def readyz(request: Request) -> Response:
     try:
         await service.check()
     except (AutoragError, TimeoutError) as error:
-        return problem(503, f"not ready: {error}", {"Retry-After": "1"})
+        why = str(error) or "the databases do not answer"
+        return problem(503, f"not ready: {why}", {"Retry-After": "1"})
     return Response('{"status":"ready"}', media_type="application/json")

@@ -6,6 +6,7 @@ Errors are ``google.rpc.Status`` in the request's content type; what was not sto
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from api.problems import RETRY_AFTER_S
 from api.service import Service
 from autorag.errors import (
     AutoragError,
+    BusyError,
     PayloadError,
     PayloadTooLargeError,
     PayloadTypeError,
@@ -26,6 +28,9 @@ from collectors.otlp.answer import Signal, failure
 from collectors.otlp.body import JSON, PROTOBUF, check_wire_size, media_type
 
 log = logging.getLogger(__name__)
+
+BODY_WITHIN_S = 60.0
+"""A body that takes longer is given up: its sender may be gone, and it keeps a place."""
 
 router = APIRouter(tags=["telemetry"])
 
@@ -96,10 +101,14 @@ async def _body(request: Request) -> bytes:
         check_wire_size(int(length))
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        check_wire_size(size)
-        pieces.append(piece)
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            async for piece in request.stream():
+                size += len(piece)
+                check_wire_size(size)
+                pieces.append(piece)
+    except TimeoutError:
+        raise BusyError(f"the body did not come within {BODY_WITHIN_S:.0f} s") from None
     return b"".join(pieces)
 
 

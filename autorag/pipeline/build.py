@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import numpy as np
 from autorag.documents import Document
 from autorag.errors import MissingModelError
 from autorag.hashing import bytes_address
+from autorag.limits import usable_cores
 from autorag.pipeline.artifacts import Artifact, ArtifactStore
 from autorag.pipeline.chunks import Chunks, chunk_corpus
 from autorag.pipeline.embedders import EMBEDDERS, Embedder, Loading
@@ -56,7 +56,7 @@ class BuildContext:
     store: ArtifactStore
     models: Path
     seed: int = 0
-    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    threads: int = field(default_factory=usable_cores)
     progress: Progress | None = None
 
     def report(self, stage: str, done: int, total: int) -> None:

@@ -74,8 +74,8 @@ def collect(pairs: Iterable[Any], read: Callable[[Any], Any]) -> Attributes:
     return found
 
 
-def _look_up(key: str) -> str | _Place | None:
-    if len(key) > LONGEST_KEY:
+def _look_up(key: str | None) -> str | _Place | None:
+    if key is None or len(key) > LONGEST_KEY:
         return None
     place: str | _Place | None = key if key in WANTED else None
     if place is None and (match := _NUMBERED.fullmatch(key)):

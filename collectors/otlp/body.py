@@ -16,6 +16,9 @@ JSON = "application/json"
 WIRE_LIMIT = 8 << 20
 BODY_LIMIT = 64 << 20
 
+MOST_MEMBERS = 1_000
+"""Members of a gzip stream: each costs a copy of what follows it."""
+
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
@@ -79,7 +82,9 @@ def _inflated(wire: bytes) -> bytes:
     """Expand every member of a gzip or zlib stream."""
     pieces: list[bytes] = []
     room = BODY_LIMIT
-    while wire:
+    while wire or not pieces:
+        if len(pieces) == MOST_MEMBERS:
+            raise zlib.error(f"more than {MOST_MEMBERS} members")
         member = zlib.decompressobj(_GZIP_OR_ZLIB)
         piece = member.decompress(wire, room + 1)
         room -= len(piece)

@@ -12,7 +12,7 @@ prompt builder that is labelled as a model call is none.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collectors.otlp.attributes import Attributes
@@ -192,21 +192,26 @@ def classify(name: str, attributes: Attributes) -> tuple[str, float]:
         name: of the span.
         attributes: its attributes.
     """
-    first = attributes.first
-    stage = first(STAGE)
+    stage = _word(attributes, STAGE)
     if stage in _STAGE_NAMES:
-        return str(stage), SURE
-    kind = first(OPENINFERENCE_KIND)
-    if isinstance(kind, str):
+        return stage, SURE
+    kind = _word(attributes, OPENINFERENCE_KIND)
+    if kind:
         return _openinference(kind.upper(), name, attributes)
-    operation = first(OPERATION) or first(REQUEST_TYPE)
+    operation = _word(attributes, OPERATION) or _word(attributes, REQUEST_TYPE)
     if operation in _OPERATIONS:
         return _OPERATIONS[operation], SURE
-    if first(DATABASE) in _VECTOR_DATABASES and _searches(first(DATABASE_OPERATION), name):
+    if _word(attributes, DATABASE) in _VECTOR_DATABASES and _searches(name, attributes):
         return "retrieve", IMPLIED
-    if operation is not None or first(ENTITY_KIND) is not None:
+    if operation or _word(attributes, ENTITY_KIND):
         return _chain(name)
     return (name, GUESSED) if name in _STAGE_NAMES else ("other", SURE)
+
+
+def _word(attributes: Attributes, keys: tuple[str, ...]) -> str:
+    """An attribute that should be a word; empty where it is missing or something else."""
+    value = attributes.first(keys)
+    return value if isinstance(value, str) else ""
 
 
 def _openinference(kind: str, name: str, attributes: Attributes) -> tuple[str, float]:
@@ -236,5 +241,5 @@ def _chain(name: str) -> tuple[str, float]:
     return (stage, NAMED) if stage is not None else ("chain", SURE)
 
 
-def _searches(operation: Any, name: str) -> bool:
-    return _SEARCHES.search(operation if isinstance(operation, str) else name) is not None
+def _searches(name: str, attributes: Attributes) -> bool:
+    return _SEARCHES.search(_word(attributes, DATABASE_OPERATION) or name) is not None

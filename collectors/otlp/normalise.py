@@ -25,7 +25,6 @@ Texts and vectors themselves are dropped here.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
@@ -49,7 +48,7 @@ REMOTE_PARENT = 0x300
 """Flags of a span whose parent is in another process (bit 8: known, bit 9: it is)."""
 
 _QUESTION_KEYS = ("query", "query_str", "question", "input", "inputs", "q", "text")
-_THRESHOLD = re.compile(r"(?:^|,)ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[;,]|$)")
+_THRESHOLD = re.compile(r"(?:^|,)\s*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[;,]|$)")
 _SPACE = re.compile(r"\s+")
 
 
@@ -58,7 +57,8 @@ def normalise(raw: RawSpan) -> Span | BadRecord:
     wrong = _what_is_wrong(raw)
     if wrong is not None:
         return BadRecord(wrong)
-    kind, confidence = dialects.classify(raw.name, raw.attributes)
+    name = _short(raw.name, NAME_CHARS)
+    kind, confidence = dialects.classify(name, raw.attributes)
     parent = raw.parent_id if any(raw.parent_id) else None
     entry = parent is None or raw.flags & REMOTE_PARENT == REMOTE_PARENT
     failed = raw.failed or raw.attributes.first(dialects.TASK_STATUS) == "failure"
@@ -68,7 +68,7 @@ def normalise(raw: RawSpan) -> Span | BadRecord:
         raw.span_id,
         parent,
         entry,
-        _short(raw.name, NAME_CHARS),
+        name,
         kind,
         confidence,
         raw.start_ns,
@@ -93,11 +93,11 @@ def evaluation(log: RawLog) -> Span | BadRecord | None:
     identity.update(msgspec.json.encode([log.trace_id, log.span_id, log.time_ns, result]))
     digest = identity.digest()
     known = len(log.trace_id) == TRACE_ID_BYTES and any(log.trace_id)
-    parent = log.span_id if known and len(log.span_id) == SPAN_ID_BYTES else None
+    under = known and len(log.span_id) == SPAN_ID_BYTES and any(log.span_id)
     return Span(
         log.trace_id if known else digest,
         digest[:SPAN_ID_BYTES],
-        parent,
+        log.span_id if under else None,
         False,
         dialects.EVALUATION_EVENT,
         "evaluation",
@@ -179,7 +179,7 @@ def _generate(raw: RawSpan) -> Iterator[tuple[str, Any]]:
     seconds = attributes.first(dialects.FIRST_CHUNK_S)
     if first and min(first) >= raw.start_ns:
         yield "ttft_ms", (min(first) - raw.start_ns) / 1e6
-    elif _is_number(seconds) and seconds >= 0:
+    elif _is_number(seconds) and 0 <= seconds * 1e9 <= LATEST_NS:
         yield "ttft_ms", seconds * 1e3
 
 
@@ -209,10 +209,11 @@ def _returned(
     members: Mapping[int, Mapping[str, Any]], attributes: Attributes
 ) -> Iterator[tuple[str, Any]]:
     """Documents that came back. Their number is that of the highest one: attributes that the SDK
-    drops are the first."""
+    drops are the first, so that the ids and scores of the first may be unknown."""
     if members:
-        best: list[Mapping[str, Any]] = [members[i] for i in sorted(members)[:KEPT_IDS]]
-        yield "documents", max(members) + 1
+        count = max(members) + 1
+        best: list[Mapping[str, Any]] = [members.get(i, {}) for i in range(min(count, KEPT_IDS))]
+        yield "documents", count
         if not any("document.id" in m for m in best):
             best = _with_ids(best, _listed(attributes.first(dialects.OUTPUT)))
     else:
@@ -329,8 +330,8 @@ def _weight(trace_state: str) -> float | None:
     match = _THRESHOLD.search(trace_state) if trace_state else None
     if match is None:
         return None
-    share = int(match[1], 16) / 16.0 ** len(match[1])
-    return 1 / (1 - share)
+    whole: int = 16 ** len(match[1])
+    return whole / (whole - int(match[1], 16))
 
 
 def text_hash(text: str) -> str:
@@ -354,4 +355,7 @@ def _short(text: str, most: int) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether something is a number that can be stored and added up."""
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LATEST_NS
+    )

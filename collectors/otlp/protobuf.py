@@ -10,6 +10,7 @@ Wire format: https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -22,9 +23,12 @@ from autorag.errors import PayloadError, PayloadTooLargeError
 from collectors.otlp.attributes import collect
 from collectors.otlp.raw import (
     MAX_ATTRIBUTES,
+    MAX_PARTS,
     MAX_RECORDS,
     RECORD_LIMIT,
     RESOURCE,
+    TOO_MANY_PARTS,
+    TOO_MANY_RECORDS,
     BadRecord,
     Group,
     RawEvent,
@@ -48,7 +52,7 @@ def spans(body: bytes) -> Iterator[Group]:
 
     Raises:
         PayloadError: the outer levels are not protobuf.
-        PayloadTooLargeError: too many records.
+        PayloadTooLargeError: too many records, or fields around them.
     """
     return _groups(body, _span)
 
@@ -65,36 +69,40 @@ def count_metrics(body: bytes) -> int:
 
 def _groups(body: bytes, decode: Callable[[bytes], T]) -> Iterator[Group]:
     room = MAX_RECORDS
-    for number, resource_at in _members(body, (0, len(body))):
+    counter = count(1)
+    for number, resource_at in _members(body, (0, len(body)), counter):
         if number != _GROUPS:
             continue
-        heads, scopes = _split(body, resource_at)
-        records = [at for scope in scopes for at in _split(body, scope, room)[1]]
+        head, scopes = _split(body, resource_at, counter)
+        records = [at for scope in scopes for at in _split(body, scope, counter)[1]]
         room -= len(records)
         if room < 0:
-            raise PayloadTooLargeError(
-                f"a request may have {MAX_RECORDS} records; send smaller batches"
-            )
-        yield Group(_resource(body, heads), (_decoded(body, at, decode) for at in records))
+            raise PayloadTooLargeError(TOO_MANY_RECORDS)
+        yield Group(_resource(body, head), (_decoded(body, at, decode) for at in records))
 
 
-def _split(body: bytes, at: Slice, most: int = MAX_RECORDS) -> tuple[list[Slice], list[Slice]]:
+def _split(body: bytes, at: Slice, counter: Iterator[int]) -> tuple[Slice | None, list[Slice]]:
     """Where the head (resource or scope) and the members of a group stand."""
-    heads, parts = [], []
-    for number, member in _members(body, at):
+    head = None
+    parts: list[Slice] = []
+    for number, member in _members(body, at, counter):
         if number == _PARTS:
             parts.append(member)
-            if len(parts) > most:
-                break
         elif number == _HEAD:
-            heads.append(member)
-    return heads[-1:], parts
+            head = member
+    return head, parts
 
 
-def _members(body: bytes, at: Slice) -> Iterator[tuple[int, Slice]]:
-    """Field number and place of every length-delimited field of the message there."""
+def _members(body: bytes, at: Slice, counter: Iterator[int]) -> Iterator[tuple[int, Slice]]:
+    """Field number and place of every length-delimited field of the message there.
+
+    Args:
+        counter: of all fields of the body.
+    """
     position, end = at
     while position < end:
+        if next(counter) > MAX_PARTS:
+            raise PayloadTooLargeError(TOO_MANY_PARTS)
         tag, position = _varint(body, position, end)
         wire, number = tag & 7, tag >> 3
         if wire == _BYTES:
@@ -126,13 +134,17 @@ def _varint(body: bytes, position: int, end: int) -> tuple[int, int]:
     raise PayloadError("malformed protobuf: an integer does not end")
 
 
-def _resource(body: bytes, heads: list[Slice]) -> dict[str, Any]:
+def _resource(body: bytes, at: Slice | None) -> dict[str, Any]:
+    if at is None:
+        return {}
+    start, end = at
+    if end - start > RECORD_LIMIT:
+        raise PayloadTooLargeError(f"a resource may have {RECORD_LIMIT} bytes")
     try:
-        found = [Resource.FromString(body[a:b]) for a, b in heads if b - a <= RECORD_LIMIT]
+        resource = Resource.FromString(body[start:end])
     except DecodeError as error:
         raise PayloadError(f"malformed protobuf: a resource ({error})") from error
-    pairs = (kv for resource in found for kv in resource.attributes)
-    return {kv.key: _value(kv.value) for kv in pairs if kv.key in RESOURCE}
+    return {kv.key: _value(kv.value) for kv in resource.attributes if kv.key in RESOURCE}
 
 
 def _decoded(body: bytes, at: Slice, decode: Callable[[bytes], T]) -> T | BadRecord:
@@ -176,10 +188,10 @@ def _log(record: bytes) -> RawLog | BadRecord:
 
 def _value(value: AnyValue, depth: int = 0) -> Any:
     which = value.WhichOneof("value")
+    if which in (None, "bytes_value") or depth > DEEPEST:
+        return None
     if which == "string_value":
         return value.string_value
-    if which is None or depth > DEEPEST:
-        return None
     if which == "array_value":
         return [_value(v, depth + 1) for v in value.array_value.values]
     if which == "kvlist_value":

@@ -11,6 +11,14 @@ from collectors.otlp.attributes import Attributes
 MAX_RECORDS = 500_000
 """Spans or log records in one request."""
 
+MAX_PARTS = 1_000_000
+"""Resources, scopes and records in one request; in protobuf also what stands beside them."""
+
+TOO_MANY_RECORDS = f"a request may have {MAX_RECORDS} records; send smaller batches"
+TOO_MANY_PARTS = (
+    f"a request may have {MAX_PARTS} resources, scopes and records; send smaller batches"
+)
+
 RECORD_LIMIT = 8 << 20
 """Bytes of one span or log record."""
 

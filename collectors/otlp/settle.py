@@ -51,14 +51,15 @@ class _Tree:
     Attributes:
         by_id: span id → span.
         orphans: a span's parent is not there.
-        outermost: span id → kind → the outermost span of that kind above it.
-        stage_above: span id → kind of the nearest stage above it.
+        above_it: span id → stage → the outermost and the nearest span of that stage above it;
+            parents come before their children.
+        stage_above: span id → the nearest stage above it.
     """
 
     spans: Sequence[Span]
     by_id: dict[bytes, Span]
     orphans: bool
-    outermost: dict[bytes, dict[str, Span]]
+    above_it: dict[bytes, dict[str, tuple[Span, Span]]]
     stage_above: dict[bytes, str | None]
 
     @classmethod
@@ -67,20 +68,21 @@ class _Tree:
         orphans = any(s.parent_id not in by_id for s in spans if s.parent_id and not s.entry)
         tree = cls(spans, by_id, orphans, {}, {})
         for span in spans:
-            path = _unknown_path(span, by_id, tree.outermost)
-            for parent, child in zip([None, *path], path, strict=False):
-                tree._place(child, parent or by_id.get(child.parent_id or b""))
+            for child in _unknown_path(span, by_id, tree.above_it):
+                tree._place(child)
         return tree
 
-    def _place(self, span: Span, parent: Span | None) -> None:
-        """Derive what is above a span from what is above its parent."""
-        above = self.outermost.get(parent.span_id, {}) if parent is not None else {}
-        if parent is not None and parent.kind not in above:
-            above = {**above, parent.kind: parent}
-        self.outermost[span.span_id] = above
-        nearest = parent.kind if parent is not None and parent.kind in STAGES else None
-        if parent is not None and nearest is None:
-            nearest = self.stage_above.get(parent.span_id)
+    def _place(self, span: Span) -> None:
+        """Derive what is above a span from what is above its parent, if that is known."""
+        above: dict[str, tuple[Span, Span]] = {}
+        nearest: str | None = None
+        if span.parent_id is not None and span.parent_id in self.above_it:
+            parent = self.by_id[span.parent_id]
+            above, nearest = self.above_it[span.parent_id], self.stage_above[span.parent_id]
+            if parent.kind in STAGES:
+                outermost, _ = above.get(parent.kind, (parent, parent))
+                above, nearest = {**above, parent.kind: (outermost, parent)}, parent.kind
+        self.above_it[span.span_id] = above
         self.stage_above[span.span_id] = nearest
 
     def above(self, span: Span) -> Iterator[Span]:
@@ -95,7 +97,7 @@ class _Tree:
     def inside(self, kind: str) -> Iterator[Span]:
         """Spans of other stages that have a span of this kind above them."""
         for span in self.spans:
-            if span.kind != kind and span.kind in STAGES and kind in self.outermost[span.span_id]:
+            if span.kind != kind and span.kind in STAGES and kind in self.above_it[span.span_id]:
                 yield span
 
 
@@ -116,21 +118,34 @@ def _unknown_path(
 
 @dataclass(frozen=True)
 class _Stage:
-    """The spans of one stage: the outermost, and those of its kind below each of them."""
+    """The spans of one stage.
+
+    Attributes:
+        outermost: in the order of time.
+        below: span id of an outermost → the spans of its kind below it, each with the span id of
+            the nearest one above it; parents come before their children.
+    """
 
     outermost: Sequence[Span]
-    below: dict[bytes, list[Span]]
+    below: dict[bytes, list[tuple[Span, bytes]]]
 
     def facts(self, name: str) -> list[Any]:
         """A fact of every call: the span's own, else those of the nested spans."""
-        found: list[Any] = []
-        for span in self.outermost:
-            if name in span.facts:
-                found.append(span.facts[name])
-            else:
-                nested = self.below.get(span.span_id, [])
-                found += [s.facts[name] for s in nested if name in s.facts]
-        return found
+        return [s.facts[name] for span in self.outermost for s in self.having(span, name)]
+
+    def having(self, span: Span, name: str) -> list[Span]:
+        """The spans that tell a fact of a call, which none above them tells."""
+        if name in span.facts:
+            return [span]
+        found: list[Span] = []
+        told: set[bytes] = set()
+        for nested, above in self.below.get(span.span_id, ()):
+            if above in told:
+                told.add(nested.span_id)
+            elif name in nested.facts:
+                told.add(nested.span_id)
+                found.append(nested)
+        return sorted(found, key=_by_time)
 
 
 def settle(trace_id: bytes, spans: Sequence[Span], *, cut: bool) -> Trace:
@@ -140,7 +155,7 @@ def settle(trace_id: bytes, spans: Sequence[Span], *, cut: bool) -> Trace:
         spans: all that are known, at least one, in any order.
         cut: there are more that were not read.
     """
-    spans = sorted(spans, key=lambda s: (s.start_ns, s.span_id))
+    spans = sorted(spans, key=_by_time)
     tree = _Tree.of(spans)
     stages = {stage: found for stage in STAGES if (found := _stage(tree, stage)).outermost}
     phase = _phase(stages)
@@ -171,21 +186,26 @@ def settle(trace_id: bytes, spans: Sequence[Span], *, cut: bool) -> Trace:
     )
 
 
+def _by_time(span: Span) -> tuple[int, bytes]:
+    return span.start_ns, span.span_id
+
+
 _Observe = Callable[[str, str, float, str, Sequence[Span]], Observation]
 
 
 def _stage(tree: _Tree, kind: str) -> _Stage:
     outermost: list[Span] = []
-    below: dict[bytes, list[Span]] = {}
-    for span in tree.spans:
+    below: dict[bytes, list[tuple[Span, bytes]]] = {}
+    for span_id, above in tree.above_it.items():
+        span = tree.by_id[span_id]
         if span.kind != kind:
             continue
-        above = tree.outermost[span.span_id].get(kind)
-        if above is None:
+        if kind not in above:
             outermost.append(span)
         else:
-            below.setdefault(above.span_id, []).append(span)
-    stage = _Stage(outermost, below)
+            top, nearest = above[kind]
+            below.setdefault(top.span_id, []).append((span, nearest.span_id))
+    stage = _Stage(sorted(outermost, key=_by_time), below)
     return stage if kind != "generate" else _Stage(_streamed(tree, stage), below)
 
 
@@ -195,10 +215,9 @@ def _streamed(tree: _Tree, stage: _Stage) -> list[Span]:
 
 
 def _until_streamed(tree: _Tree, span: Span, stage: _Stage) -> Span:
+    nested = (s for s, _ in stage.below.get(span.span_id, ()))
     tokens = [
-        s.start_ns + int(s.facts["ttft_ms"] * 1e6)
-        for s in (span, *stage.below.get(span.span_id, ()))
-        if "ttft_ms" in s.facts
+        s.start_ns + int(s.facts["ttft_ms"] * 1e6) for s in (span, *nested) if "ttft_ms" in s.facts
     ]
     if span.duration_ns is None or not tokens or max(tokens) <= span.start_ns + span.duration_ns:
         return span
@@ -269,9 +288,7 @@ def _first_token(
 ) -> Iterator[Observation]:
     if "generate" not in stages:
         return
-    last = stages["generate"].outermost[-1]
-    nested = [last, *stages["generate"].below.get(last.span_id, [])]
-    timed = [s for s in nested if "ttft_ms" in s.facts]
+    timed = stages["generate"].having(stages["generate"].outermost[-1], "ttft_ms")
     if timed:
         first_token_ms = (timed[0].start_ns - entry.start_ns) / 1e6 + timed[0].facts["ttft_ms"]
         yield observe(REQUEST, "ttft_ms", first_token_ms, "ms", [entry])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from autorag.errors import InputError, StoreError
-from store.engine import open_database, sqlite_url
+from store import engine as engine_module
+from store.engine import open_database, open_telemetry, reading, sqlite_url, store_errors
 from store.repositories import SqlTrialLog, StudyRepository
 from tests.fakes import ManualClock
 from tests.store.processes import run_together
@@ -50,6 +52,120 @@ def test_every_connection_is_prepared(url: str, pragma: str, value: object) -> N
         connection.close()
     engine.dispose()
     assert found == [value, value]
+
+
+def test_telemetry_lives_in_a_file_beside_that_waits_for_no_disk(url: str) -> None:
+    engine = open_telemetry(url)
+    with engine.connect() as connection:
+        found = {
+            pragma: connection.scalar(text(f"PRAGMA {pragma}"))
+            for pragma in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    engine.dispose()
+    assert found == {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1}
+    folder = Path(make_url(url).database or "").parent
+    assert [p.name for p in folder.iterdir()] == ["autorag-telemetry.db"]
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("a.b.db", "a.b-telemetry.db"),
+        ("data", "data-telemetry.db"),
+        ("100%41 ä?.sqlite", "100%41 ä?-telemetry.db"),
+    ],
+)
+def test_the_file_of_telemetry_is_named_after_the_other(
+    tmp_path: Path, name: str, beside: str
+) -> None:
+    open_telemetry(sqlite_url(tmp_path / name)).dispose()
+    assert [p.name for p in tmp_path.iterdir()] == [beside]
+
+
+def test_options_of_the_url_hold_for_telemetry_too(tmp_path: Path) -> None:
+    with pytest.raises((InputError, StoreError), match="timeout"):
+        open_telemetry(sqlite_url(tmp_path / "a.db") + "?timeout=soon")
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_telemetry_needs_a_file(url: str) -> None:
+    with pytest.raises(InputError, match="needs a file") as caught:
+        open_telemetry(url)
+    assert (caught.value.key, caught.value.value) == ("db", url)
+
+
+@pytest.fixture
+def locked(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """A database that somebody keeps locked for writing; who waits for it fails soon."""
+    monkeypatch.setattr(engine_module, "BUSY_TIMEOUT_MS", 50)
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO hosts (fingerprint, profile, capabilities, recorded_at) "
+                "VALUES ('locked', '{}', '{}', 1)"
+            )
+        )
+        yield engine
+    engine.dispose()
+
+
+COUNT = text("SELECT count(*) FROM hosts")
+
+
+def test_reading_never_waits_for_a_writer(locked: Engine) -> None:
+    with pytest.raises(OperationalError, match="locked"), locked.begin():
+        pass
+    with reading(locked) as connection:
+        assert connection.scalar(COUNT) == 0
+
+
+def test_a_writer_never_waits_for_reading(url: str) -> None:
+    engine = open_database(url)
+    with reading(engine) as connection:
+        connection.scalar(COUNT)
+        with engine.begin() as writing:
+            writing.execute(text("DELETE FROM hosts"))
+    engine.dispose()
+
+
+def test_reading_sees_one_state_throughout(url: str) -> None:
+    engine = open_database(url)
+    new = text("INSERT INTO hosts VALUES ('new', '{}', '{}', 1)")
+    with reading(engine) as connection:
+        before = connection.scalar(COUNT)
+        with engine.begin() as other:
+            other.execute(new)
+        assert connection.scalar(COUNT) == before == 0
+    with reading(engine) as connection:
+        assert connection.scalar(COUNT) == 1
+    engine.dispose()
+
+
+def test_a_connection_that_read_takes_the_lock_when_it_writes_next(url: str) -> None:
+    engine = open_database(url)
+    with reading(engine) as connection:
+        connection.scalar(COUNT)
+    other = sqlite3.connect(make_url(url).database or "", timeout=0)
+    with engine.begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_values_are_not_in_the_messages_of_errors(url: str, many: bool) -> None:
+    engine = open_database(url)
+    row = {"fingerprint": "a question of somebody", "profile": None}
+    sql = text("INSERT INTO hosts (fingerprint, profile) VALUES (:fingerprint, :profile)")
+    with (
+        pytest.raises(StoreError, match="it failed") as caught,
+        store_errors("it failed"),
+        engine.begin() as connection,
+    ):
+        connection.execute(sql, [row, row] if many else row)
+    engine.dispose()
+    assert "question" not in str(caught.value)
 
 
 def test_a_transaction_takes_the_write_lock_when_it_begins(url: str) -> None:

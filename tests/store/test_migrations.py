@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +12,22 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, select, text
 
 from store import migrations
 from store.engine import open_database, sqlite_url
+from store.keys import KeyRepository
 from store.repositories import SqlTrialLog, StudyRepository
-from store.tables import metadata, studies
+from store.tables import hosts, metadata, studies
+from store.telemetry import TelemetryStore
+from store.writer import BatchWriter
 from tests.fakes import ManualClock
+from tests.store.freeze import ASSETS, AT, HOST, KEY, REVOKED_KEY, freeze
 from tests.store.processes import run_together
+from tests.store.traces import ME, OTHER, a_trace, trace_id
 
-ASSETS = Path(__file__).parent / "assets"
 DATABASES = 40
 
 OPENER = f"""
@@ -55,7 +63,11 @@ def schema(engine: Engine) -> dict[str, Any]:
                 for f in look.get_foreign_keys(table)
             ],
             "unique": [u["column_names"] for u in look.get_unique_constraints(table)],
-            "indexes": sorted((i["name"], i["column_names"]) for i in look.get_indexes(table)),
+            "indexes": sorted(
+                (i["name"], i["column_names"], str(i["dialect_options"].get("sqlite_where")))
+                for i in look.get_indexes(table)
+            ),
+            "rowid": look.get_table_options(table).get("sqlite_with_rowid", True),
         }
         for table in tables
     }
@@ -78,7 +90,10 @@ def test_alembic_sees_no_difference_to_the_tables(fresh: Engine) -> None:
 def test_the_migrated_schema_is_that_of_the_tables(fresh: Engine, tmp_path: Path) -> None:
     created = create_engine(sqlite_url(tmp_path / "created.db"))
     metadata.create_all(created)
-    assert set(schema(created)) == {"studies", "trials", "trial_queries"}
+    assert set(schema(created)) == {
+        *("studies", "trials", "trial_queries"),
+        *("keys", "hosts", "telemetry_sources", "traces", "spans", "observations"),
+    }
     assert schema(fresh) == schema(created)
     created.dispose()
 
@@ -167,6 +182,77 @@ def test_a_frozen_database_reads(frozen: Engine) -> None:
         [0.5, 0.25],
     )
     assert (second.query, second.stage_ms, second.prompt) == ("q2", {"embed": 1.5}, "ef" * 20)
+
+
+@pytest.fixture
+def frozen_telemetry(tmp_path: Path) -> Iterator[Engine]:
+    """A database with telemetry in it, as revision 0002 was written."""
+    path = shutil.copyfile(ASSETS / "0002.db", tmp_path / "0002.db")
+    engine = open_database(sqlite_url(path))
+    yield engine
+    engine.dispose()
+
+
+def test_frozen_telemetry_reads(frozen_telemetry: Engine) -> None:
+    clock = ManualClock()
+    with BatchWriter(frozen_telemetry) as writer:
+        store = TelemetryStore(frozen_telemetry, writer, clock)
+        assert store.sources() == [ME, OTHER]
+        found = store.observations("_unassigned")
+        clock.now = AT + 10
+        (due,) = store.due(10.0, 200)
+    for name in ("one", "two"):
+        values = {(o.stage, o.metric): o.value for id_, o in found if id_ == trace_id(name)}
+        assert values["retrieve", "duration_ms"] == 98.0
+        assert values["generate", "quality.faithful"] == 0.75
+        assert values["request", "query_chars"] == 12.0
+    assert (due.trace_id, due.version) == (trace_id("waiting"), 1)
+    assert sorted(due.spans, key=lambda s: s.span_id) == a_trace("waiting")[1:]
+
+
+def test_frozen_telemetry_goes_on(frozen_telemetry: Engine) -> None:
+    with BatchWriter(frozen_telemetry) as writer:
+        store = TelemetryStore(frozen_telemetry, writer, ManualClock(AT + 1))
+        store.add([(ME, a_trace("one"))]).result(10)
+        assert store.sources() == [ME, OTHER]
+        (due,) = store.due(10.0, 200)
+    assert (due.trace_id, due.version) == (trace_id("one"), 2)
+    assert sorted(due.spans, key=lambda s: s.span_id) == a_trace("one")
+
+
+def test_frozen_keys_are_let_in(frozen_telemetry: Engine) -> None:
+    keys = KeyRepository(frozen_telemetry, ManualClock())
+    assert [keys.is_admin(key) for key in (KEY, REVOKED_KEY)] == [True, False]
+
+
+def test_a_frozen_machine_reads(frozen_telemetry: Engine) -> None:
+    with frozen_telemetry.begin() as connection:
+        assert connection.execute(select(hosts)).mappings().one() == HOST
+
+
+def test_the_newest_database_can_be_frozen_again(tmp_path: Path, fresh: Engine) -> None:
+    path = freeze(tmp_path)
+    assert path.name == max(p.name for p in ASSETS.glob("*.db"))
+    engine = open_database(sqlite_url(path))
+    assert schema(engine) == schema(fresh)
+    with engine.begin() as connection:
+        empty = [t.name for t in metadata.sorted_tables if not connection.execute(select(t)).all()]
+    engine.dispose()
+    assert empty == []
+
+
+def test_postgresql_can_be_told_every_migration() -> None:
+    said = io.StringIO()
+    script = ScriptDirectory(str(migrations.FOLDER))
+    options = {"as_sql": True, "output_buffer": said}
+    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    with Operations.context(context):
+        for revision in reversed(list(script.walk_revisions())):
+            revision.module.upgrade()
+    tables = set(re.findall(r"CREATE TABLE (\w+)", said.getvalue()))
+    assert tables == set(metadata.tables)
+    assert "trace_id BYTEA NOT NULL" in said.getvalue()
+    assert "ON traces (last_seen_at) WHERE settled < version" in said.getvalue()
 
 
 def test_the_study_of_a_frozen_database_goes_on(frozen: Engine) -> None:
