@@ -35,7 +35,7 @@ class Ingest:
         hardware: fingerprint of this machine, for what is sent from this machine.
     """
 
-    def __init__(self, store: TelemetryStore, hardware: str | None) -> None:
+    def __init__(self, store: TelemetryStore, hardware: str) -> None:
         self._store = store
         self._hardware = hardware
         self._host = platform.node()

@@ -70,9 +70,7 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(
-    database: str, hardware: str | None, clock: Clock
-) -> AsyncIterator[Service]:
+async def running_service(database: str, hardware: str, clock: Clock) -> AsyncIterator[Service]:
     """A service with its databases open and its work going on; leaving it finishes what was
     accepted.
 

@@ -17,6 +17,7 @@ from api.wiring import (
     SEED_SPLIT,
     Parts,
     document_tokens,
+    hardware_profile,
     workload_features,
 )
 from autorag import __version__
@@ -34,10 +35,12 @@ from autorag.space import Space
 from autorag.stages import VERSIONS
 from autorag.study import Limits, Plan, Study, Watcher, best_trial, pareto_trials
 from autorag.workload import Workload
+from collectors.counters import capabilities
 from collectors.measurer import ProcessMeasurer
 from collectors.prepare import needs_preparation, prepare_models
 from models.analytic.cost import PipelineCosts
 from store.engine import open_database
+from store.hosts import HostRepository
 from store.repositories import SqlTrialLog, StudyRepository
 
 STRATEGIES = ("greedy", "random")
@@ -121,7 +124,9 @@ def tune(
         tuple(q.id for q in search),
         tuple(q.id for q in report),
     )
+    profile = hardware_profile(parts, watcher.progress)
     engine = open_database(request.database)
+    HostRepository(engine, parts.clock).record(profile, capabilities())
     studies = StudyRepository(engine, parts.clock)
     settings = _identity(space, request, plan, parts.seed)
     with _alone(parts.settings.home / "locks" / f"{address([workload.hash_hex, settings])}.lock"):

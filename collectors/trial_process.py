@@ -78,6 +78,7 @@ def measure(job: TrialJob, counters: Counters) -> Measurement:
     from autorag.pipeline.measure import add_answers, judge, run_queries, warm_up
     from autorag.pipeline.rag import Pipeline
     from autorag.workload import read_snapshot
+    from collectors.hardware.identity import machine_fingerprint
 
     workload = read_snapshot(Path(job.snapshot))
     by_id = {q.id: q for q in workload.queries}
@@ -109,6 +110,7 @@ def measure(job: TrialJob, counters: Counters) -> Measurement:
         "busy": kept.busy,
         "chunks": len(built.chunks),
         "host": platform.node(),
+        "hardware": machine_fingerprint(),
         "counters": dict(kept.counters),
     }
     return Measurement(

@@ -17,6 +17,7 @@ from api.service import Service, running_service
 from api.settings import Settings
 from api.wiring import make_parts
 from autorag.errors import InputError
+from collectors.hardware.identity import machine_fingerprint
 from store.engine import open_database, open_telemetry, sqlite_url
 from store.keys import KeyRepository
 
@@ -35,7 +36,7 @@ def run_serve(host: str, port: int, database: str | None) -> None:
     parts = make_parts(settings, seed=0)
     url = sqlite_url(settings.database) if database is None else database
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    fingerprint = None
+    fingerprint = machine_fingerprint()
 
     def running() -> AbstractAsyncContextManager[Service]:
         return running_service(url, fingerprint, parts.clock)

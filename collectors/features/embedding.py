@@ -60,12 +60,12 @@ def _block(vectors: np.ndarray, queries: np.ndarray, rng: np.random.Generator) -
     among = distances(vectors, vectors)
     near, rows = nearest(among + np.diag(np.full(len(among), np.inf)))
     hubs = np.bincount(rows[:, :HUB_NEIGHBOURS].ravel(), minlength=len(vectors))
-    cells = math.isqrt(len(vectors))
-    partitions = [partition(vectors, cells, rng) for _ in range(RESTARTS)]
+    centres = partitions(vectors, math.isqrt(len(vectors)), rng)
+    sizes = _sizes(centres, vectors)
     known = {
         "lid": lid(near),
         "relative_contrast": contrast(_between_pairs(among), near),
-        "cell_imbalance": _mean(imbalance(_sizes(p, vectors)) for p in partitions),
+        "cell_imbalance": _mean(imbalance(s) for s in sizes),
         "mean_cosine": _between_pairs(vectors @ vectors.T, diagonal=1.0),
         "hubness_skew": skewness(hubs),
     }
@@ -73,11 +73,11 @@ def _block(vectors: np.ndarray, queries: np.ndarray, rng: np.random.Generator) -
     if len(queries):
         to_passages = distances(queries, vectors)
         near, _ = nearest(to_passages)
-        visited = [_visited(p, vectors, queries) for p in partitions]
+        visited = np.take_along_axis(sizes, _cells(centres, queries), axis=1)
         asked = {
             "query_lid": lid(near),
             "query_relative_contrast": contrast(float(to_passages.mean()), near),
-            "query_cell_imbalance": _mean(visited),
+            "query_cell_imbalance": float(visited.mean() * sizes.shape[1] / len(vectors)),
             "query_shift": energy(to_passages, among, distances(queries, queries)),
         }
     return EmbeddingFeatures(**known, **asked)
@@ -121,15 +121,17 @@ def contrast(mean_distance: float, near: np.ndarray) -> float | None:
     return mean_distance / closest if closest > 0 else None
 
 
-def partition(vectors: np.ndarray, cells: int, rng: np.random.Generator) -> np.ndarray:
-    """Centres ``(cells, dim)`` of spherical k-means, by Lloyd's steps from random vectors. A cell
-    that runs empty keeps its centre."""
-    centres = vectors[rng.choice(len(vectors), size=cells, replace=False)]
+def partitions(vectors: np.ndarray, cells: int, rng: np.random.Generator) -> np.ndarray:
+    """Centres ``(RESTARTS, cells, dim)`` of spherical k-means, by Lloyd's steps from random vectors.
+    A cell that runs empty keeps its centre."""
+    drawn = [rng.choice(len(vectors), size=cells, replace=False) for _ in range(RESTARTS)]
+    centres = vectors[np.stack(drawn)]
     for _ in range(LLOYD_STEPS):
-        inside = _cells(centres, vectors)[None] == np.arange(cells)[:, None]
-        sums = inside.astype(vectors.dtype) @ vectors
+        inside = _cells(centres, vectors)[:, None] == np.arange(cells)[:, None]
+        sums = inside.reshape(-1, len(vectors)).astype(vectors.dtype) @ vectors
         length = np.linalg.norm(sums, axis=1, keepdims=True)
-        centres = np.where(length > 0, sums / np.maximum(length, 1e-12), centres)
+        means = (sums / np.maximum(length, 1e-12)).reshape(centres.shape)
+        centres = np.where((length > 0).reshape(RESTARTS, cells, 1), means, centres)
     return centres
 
 
@@ -161,17 +163,16 @@ def _between_pairs(matrix: np.ndarray, diagonal: float = 0.0) -> float:
 
 
 def _cells(centres: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    return np.asarray((vectors @ centres.T).argmax(axis=1))
+    """The cell of every vector in every partition, ``(RESTARTS, n)``."""
+    flat = centres.reshape(-1, centres.shape[-1])
+    scores = (flat @ vectors.T).reshape(*centres.shape[:2], len(vectors))
+    return np.asarray(scores.argmax(axis=1))
 
 
 def _sizes(centres: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    return np.bincount(_cells(centres, vectors), minlength=len(centres))
-
-
-def _visited(centres: np.ndarray, vectors: np.ndarray, queries: np.ndarray) -> float:
-    """Mean size of the cells that queries fall into, over the balanced size."""
-    sizes = _sizes(centres, vectors)
-    return float(sizes[_cells(centres, queries)].mean() * len(centres) / len(vectors))
+    """Vectors in each cell of every partition, ``(RESTARTS, cells)``."""
+    count = centres.shape[1]
+    return np.stack([np.bincount(c, minlength=count) for c in _cells(centres, vectors)])
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

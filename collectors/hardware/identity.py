@@ -39,6 +39,12 @@ ISA = (
 """x86-64 and Arm extensions that the libraries below choose their kernels by."""
 
 
+def machine_fingerprint() -> str:
+    """What this machine's hardware profile is remembered by."""
+    identity, _ = read_identity()
+    return identity.fingerprint
+
+
 def read_identity(root: Path = ROOT) -> tuple[Identity, dict[str, str]]:
     """The machine, and what about it could not be had → why."""
     facts = _cpu_facts(root)

@@ -74,7 +74,7 @@ def machine_profile(machine: Machine, *, again: bool = False) -> HardwareProfile
         known = _with_static(known, machine)
     else:
         return known
-    _write(known, path)
+    write_profile(known, path)
     return known
 
 
@@ -232,7 +232,8 @@ def _report(machine: Machine, stage: str) -> None:
         machine.progress(stage, 0, 0)
 
 
-def _write(profile: HardwareProfile, path: Path) -> None:
+def write_profile(profile: HardwareProfile, path: Path) -> None:
+    """Remember a profile; atomic."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{uuid.uuid4().hex}.draft")
     draft.write_text(json.dumps(profile.to_json(), indent=1), encoding="utf-8")

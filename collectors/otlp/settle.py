@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from autorag.stages import STAGES
@@ -37,6 +38,9 @@ ADDED = {
 """Facts that are added up over the calls of a stage, and their units."""
 
 NS = 1_000_000_000
+
+MOST_ABOVE = 100
+"""Spans above a streamed call among which the one is sought that was still open."""
 
 GOOD_LABELS = frozenset({"pass", "passed", "correct", "relevant", "true", "yes", "good", "👍"})
 BAD_LABELS = frozenset({"fail", "failed", "incorrect", "not_relevant", "irrelevant", "unrelated",
@@ -221,7 +225,8 @@ def _until_streamed(tree: _Tree, span: Span, stage: _Stage) -> Span:
     ]
     if span.duration_ns is None or not tokens or max(tokens) <= span.start_ns + span.duration_ns:
         return span
-    ends = (s.start_ns + s.duration_ns for s in tree.above(span) if s.duration_ns is not None)
+    above = islice(tree.above(span), MOST_ABOVE)
+    ends = (s.start_ns + s.duration_ns for s in above if s.duration_ns is not None)
     end = next((e for e in ends if e >= max(tokens)), max(tokens))
     return span._replace(duration_ns=end - span.start_ns)
 
@@ -291,7 +296,8 @@ def _first_token(
     timed = stages["generate"].having(stages["generate"].outermost[-1], "ttft_ms")
     if timed:
         first_token_ms = (timed[0].start_ns - entry.start_ns) / 1e6 + timed[0].facts["ttft_ms"]
-        yield observe(REQUEST, "ttft_ms", first_token_ms, "ms", [entry])
+        if first_token_ms >= 0:
+            yield observe(REQUEST, "ttft_ms", first_token_ms, "ms", [entry])
 
 
 def _judgements(tree: _Tree, observe: _Observe) -> Iterator[Observation]:

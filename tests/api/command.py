@@ -28,11 +28,12 @@ class Command:
 
     @classmethod
     def in_home(cls, home: Path, models: Path) -> Command:
-        """A new home with the models of another."""
+        """A new home with the models and the hardware profile of another."""
         temporary = home.with_name(home.name + "-tmp")
         for folder in (home, temporary):
             folder.mkdir(parents=True)
         (home / "models").symlink_to(models, target_is_directory=True)
+        (home / "hardware").symlink_to(models / "hardware", target_is_directory=True)
         return cls(home, temporary)
 
     def start(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:

@@ -6,18 +6,33 @@ from pathlib import Path
 
 import pytest
 
+from autorag.ports import SystemClock
+from collectors.hardware import Machine, measure_profile, read_identity
+from collectors.hardware.profile import profile_path, write_profile
+from collectors.hardware.sampling import QUICK
 from collectors.prepare import needs_preparation, prepare_models
 from tests.api.command import Command, write_workload
 
 
 @pytest.fixture(scope="session")
 def models(request: pytest.FixtureRequest) -> Path:
-    """Prepared models; kept in pytest's cache, because making them takes 20 seconds."""
+    """Prepared models, and in ``hardware/`` a quick profile of this machine; kept in pytest's
+    cache, because making them takes half a minute."""
     assert request.config.cache is not None
     folder = request.config.cache.mkdir("autorag-models")
     if needs_preparation(folder):
         prepare_models(folder)
+    remember_profile(folder)
     return folder
+
+
+def remember_profile(home: Path) -> None:
+    """Profile the machine quickly, so that no command of the tests profiles it at length."""
+    identity, unknown = read_identity()
+    path = profile_path(home, identity)
+    if not path.is_file():
+        machine = Machine(home, home, SystemClock())
+        write_profile(measure_profile(machine, identity, unknown, effort=QUICK), path)
 
 
 @pytest.fixture(scope="session")

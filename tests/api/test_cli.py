@@ -155,6 +155,21 @@ def test_the_doctor_prints_one_object(used_autorag: Command) -> None:
     assert {"python", "home", "database", "artifact store"} <= names
 
 
+def test_the_doctor_tells_what_is_counted_here_and_why_the_rest_is_not(
+    used_autorag: Command,
+) -> None:
+    row = used_autorag.run("doctor", "--json").json()
+    found = row["capabilities"]
+    assert found["wall_s"] is None
+    (counted,) = (c["detail"] for c in row["checks"] if c["name"] == "counters")
+    refused_because = [c["detail"] for c in row["checks"] if c["name"] == "not counted"]
+    for metric, why in found.items():
+        if why is None:
+            assert metric in counted
+        else:
+            assert any(metric in detail and why in detail for detail in refused_because)
+
+
 def test_the_doctor_fails_when_something_needed_is_amiss(
     used_autorag: Command, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from autorag.errors import MeasurementCancelled, MeasurementError
 from autorag.space import Config
+from collectors.counters import METRICS
 from collectors.measurer import ProcessMeasurer
 from collectors.trial_job import TrialJob, measurement_from_json, measurement_to_json
 from tests.autorag.pipeline.corpus import config, queries, workload
@@ -25,6 +26,7 @@ LEXICAL: dict[str, Any] = {"retrieve__mode": "lexical"}
 PARENT = """
 import sys
 from pathlib import Path
+from collectors.counters import METRICS
 from collectors.measurer import ProcessMeasurer
 from tests.autorag.pipeline.corpus import config, queries, workload
 measurer = ProcessMeasurer(workload(), Path(sys.argv[1]), 0, 10**9)
@@ -92,6 +94,19 @@ def test_a_measurement_has_its_metrics(measurer: ProcessMeasurer) -> None:
     assert [q.query for q in measured.queries] == IDS
     assert measured.conditions["chunks"] == 40
     assert measured.conditions["passes"] in (1, 2, 3)
+
+
+def test_a_measurement_has_the_counters_of_its_pass(measurer: ProcessMeasurer) -> None:
+    measured = measurer.measure(config(), IDS * 20)
+    counters = measured.conditions["counters"]
+    assert tuple(counters) == METRICS
+    per_query_s = sum(sum(q.stage_ms.values()) for q in measured.queries) / 1e3
+    assert per_query_s <= counters["wall_s"] < 10 * per_query_s
+    assert 0.3 * per_query_s < counters["cpu_user_s"] + counters["cpu_system_s"]
+    assert 0 < counters["rss_mb"] <= counters["rss_peak_mb"] + 1
+    assert counters["rss_peak_mb"] <= measured.metrics["rss_peak_mb"] + 1
+    pressure = counters["psi_cpu_some_us"] / (counters["wall_s"] * 1e6)
+    assert measured.conditions["cpu_pressure"] == pytest.approx(min(1, pressure))
 
 
 def test_what_is_built_is_reused_by_the_next(measurer: ProcessMeasurer) -> None:

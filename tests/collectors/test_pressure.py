@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collectors import pressure
-from collectors.pressure import PressureMark
+from collectors.pressure import PressureMark, waited_share
 
 psi = pytest.mark.skipif(not pressure.FILE.exists(), reason="this kernel has no PSI")
 
@@ -70,3 +70,10 @@ def test_what_cannot_be_read_is_unknown(
     mark = PressureMark.now()
     assert mark.waited_us is None
     assert mark.since() is None
+
+
+def test_a_share_is_at_most_all_of_the_time() -> None:
+    assert waited_share(500_000, 2.0) == 0.25
+    assert waited_share(3_000_000, 2.0) == 1.0
+    assert waited_share(None, 2.0) is None
+    assert waited_share(0, 0.0) is None
