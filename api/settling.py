@@ -33,4 +33,4 @@ def _settled(due: DueTrace) -> Settled:
         start_ns = min(s.start_ns for s in due.spans)
         trace = Trace(due.trace_id, start_ns, None, None, None, False, False, 1.0, ())
     entry = max(due.spans, key=lambda s: (s.entry, -s.start_ns))
-    return Settled(due.version, due.source_ids[entry.span_id], trace)
+    return Settled(due.id, due.version, due.source_ids[entry.span_id], trace)

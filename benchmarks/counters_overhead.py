@@ -7,9 +7,10 @@ counters around it are interleaved (which goes first alternates). Three figures,
 quartiles over the repeats:
 
 1. *start + stop*: seconds from before ``start`` to after ``stop`` less the block's own, in place:
-   the block has had the caches for itself in between. The bar: at most 1 % of 10 ms.
+   the block has had the caches for itself in between. The bar: at most 1 % of 10 ms. *Back to back*
+   is the same without a block, *values* is making numbers of what was read, which can wait.
 2. *block*: how much longer the block itself runs while it is counted, over the run beside it.
-3. every source alone, its two reads.
+3. every source alone, its two reads in place.
 
 Then 1 again with threads that ran before the counters were opened (each of them is read on its
 own), and with as many that started after (the kernel adds them up).
@@ -51,6 +52,8 @@ def main() -> int:
         print(f"{counted} of {len(counters.capabilities)} metrics can be had here\n")
         overhead, slowdown = around(counters, work, arguments.repeats)
         print(row("start + stop", overhead))
+        print(row("  back to back", around(counters, nothing, arguments.repeats)[0]))
+        print(row("  values", [making_values(counters) for _ in range(arguments.repeats)]))
         print(f"{'block, counted / bare':<28}{quartiles(slowdown, 1, 4)}\n")
         for name, seconds in sources(counters, work, arguments.repeats).items():
             print(row(f"  {name}", seconds))
@@ -95,6 +98,16 @@ def around(counters: Counters, work: Work, repeats: int) -> tuple[Sequence[float
         overhead.append(time.perf_counter() - began - inside)
         slowdown.append(inside / (bare or timed(work)))
     return overhead, slowdown
+
+
+def nothing() -> None:
+    """A block that leaves the caches alone."""
+
+
+def making_values(counters: Counters) -> float:
+    with counters:
+        pass
+    return timed(lambda: counters.values)
 
 
 def sources(counters: Counters, work: Work, repeats: int) -> dict[str, Sequence[float]]:

@@ -28,6 +28,13 @@ Synchronous = Literal["FULL", "NORMAL"]
 
 BUSY_TIMEOUT_MS = 30_000
 RETRY_S = 0.02
+
+CHECKPOINT_PAGES = 8_000
+"""Pages that the write-ahead log may reach before they are copied into the database: a page that is
+written many times meanwhile is copied once."""
+
+CACHE_KB = 32_000
+"""Of each connection; filled as needed."""
 _READS = "autorag_reads"
 _PASSWORD = re.compile(r":[^:@/]+@")
 
@@ -114,6 +121,8 @@ def _prepare_sqlite(synchronous: Synchronous, connection: Any, _: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     _into_wal(connection)
     connection.execute(f"PRAGMA synchronous={synchronous}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
     connection.execute("PRAGMA foreign_keys=ON")
 
 

@@ -131,7 +131,8 @@ sources = Table(
 traces = Table(
     "traces",
     metadata,
-    Column("trace_id", LargeBinary(16), primary_key=True),
+    Column("id", _Key, primary_key=True),
+    Column("trace_id", LargeBinary(16), nullable=False, unique=True),
     Column("source_id", _Key, nullable=False),
     Column("version", Integer, nullable=False),
     Column("entered", Boolean, nullable=False),
@@ -152,13 +153,14 @@ traces = Table(
     ),
     Index("ix_traces_source_start", "source_id", "start_ns"),
 )
-"""One request. ``version`` counts the times that spans were added, ``settled`` is the version that
-its observations were made of: a trace is due while ``settled < version``."""
+"""One request, numbered in the order of arrival. ``version`` counts the times that spans were
+added, ``settled`` is the version that its observations were made of: it is due while
+``settled < version``."""
 
 spans = Table(
     "spans",
     metadata,
-    Column("trace_id", LargeBinary(16), primary_key=True),
+    Column("trace", _Key, primary_key=True, autoincrement=False),
     Column("span_id", LargeBinary(8), primary_key=True),
     Column("parent_id", LargeBinary(8)),
     Column("entry", Boolean, nullable=False),
@@ -172,13 +174,14 @@ spans = Table(
     Column("source_id", _Key, nullable=False),
     sqlite_with_rowid=False,
 )
-"""Spans, clustered by trace. ``facts`` is compact JSON."""
+"""Spans, clustered by the ``id`` of their trace: trace ids are random, and rows in their order
+would land all over the file. ``facts`` is compact JSON."""
 
 observations = Table(
     "observations",
     metadata,
-    Column("trace_id", LargeBinary(16), primary_key=True),
-    Column("number", Integer, primary_key=True),
+    Column("trace", _Key, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
     Column("source_id", _Key, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("phase", String(8)),

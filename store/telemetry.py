@@ -31,6 +31,7 @@ MAX_TRACE_SPANS = 10_000
 """Spans of one trace that are read; what a runaway loop sent beyond is left out."""
 
 READ_ROWS = 5_000
+LOOKED_UP = 500
 
 MOST_READ_SPANS = 50_000
 """Spans in memory at once, but for the trace that they end with; other traces wait."""
@@ -43,6 +44,7 @@ Batch = Sequence[tuple[Source, Sequence[Span]]]
 class DueTrace:
     """A trace to settle. ``cut``: it has more spans than are read."""
 
+    id: int
     trace_id: bytes
     version: int
     spans: Sequence[Span]
@@ -54,6 +56,7 @@ class DueTrace:
 class Settled:
     """What to record of a trace, as of the version that it was read at."""
 
+    id: int
     version: int
     source_id: int
     trace: Trace
@@ -82,16 +85,16 @@ class TelemetryStore:
             idle_s: seconds without news after which a trace without an entry span settles.
         """
         query = (
-            select(traces.c.trace_id, traces.c.version)
+            select(traces.c.id, traces.c.trace_id, traces.c.version)
             .where(traces.c.settled < traces.c.version)
             .where(traces.c.entered | (traces.c.last_seen_at <= int(self._clock.time() - idle_s)))
             .order_by(traces.c.last_seen_at)
             .limit(limit)
         )
         with store_errors("telemetry could not be read"), reading(self._engine) as connection:
-            versions = {row.trace_id: row.version for row in connection.execute(query)}
-            found = _spans_of(connection, list(versions)) if versions else {}
-        return [_due(i, version, found[i]) for i, version in versions.items() if i in found]
+            due = connection.execute(query).all()
+            found = _spans_of(connection, [row.id for row in due]) if due else {}
+        return [_due(row, found[row.id]) for row in due if row.id in found]
 
     def settle(self, settled: Sequence[Settled]) -> Future[None]:
         """Record settled traces in place of what was recorded of them before."""
@@ -101,10 +104,11 @@ class TelemetryStore:
         """Observations of an app with their traces, oldest first."""
         columns = (observations.c[name] for name in Observation._fields)
         query = (
-            select(observations.c.trace_id, *columns)
+            select(traces.c.trace_id, *columns)
+            .join(traces, traces.c.id == observations.c.trace)
             .join(sources, sources.c.id == observations.c.source_id)
             .where(sources.c.app == app)
-            .order_by(observations.c.at, observations.c.trace_id, observations.c.number)
+            .order_by(observations.c.at, observations.c.trace, observations.c.number)
         )
         with store_errors("telemetry could not be read"), reading(self._engine) as connection:
             return [(id_, Observation(*row)) for id_, *row in connection.execute(query)]
@@ -118,21 +122,20 @@ class TelemetryStore:
 
     def _add(self, connection: Connection, batch: Batch) -> None:
         now = int(self._clock.time())
-        rows: list[bulk.Row] = []
         seen: dict[bytes, tuple[int, bool]] = {}
-        for source, some in batch:
-            source_id = _source_id(connection, source, now)
+        numbered = [(_source_id(connection, source, now), some) for source, some in batch]
+        for source_id, some in numbered:
             for span in some:
-                facts = msgspec.json.encode(span.facts) if span.facts else None
-                rows.append((*span[:_FACTS], facts, source_id))
                 first, entered = seen.get(span.trace_id, (source_id, False))
                 seen[span.trace_id] = first, entered or span.entry
         touched = [(id_, source, 1, entered, now, 0) for id_, (source, entered) in seen.items()]
-        bulk.insert_rows(connection, spans, rows, columns=_SPAN, conflict=bulk.ignore)
         bulk.insert_rows(connection, traces, touched, columns=_TOUCHED, conflict=_touch)
+        ids = _trace_ids(connection, list(seen))
+        rows = [_span_row(ids, span, source) for source, some in numbered for span in some]
+        bulk.insert_rows(connection, spans, rows, columns=_SPAN, conflict=bulk.ignore)
 
 
-_SPAN = (*Span._fields, "source_id")
+_SPAN = ("trace", *Span._fields[1:], "source_id")
 _FACTS = Span._fields.index("facts")
 _TOUCHED = ("trace_id", "source_id", "version", "entered", "last_seen_at", "settled")
 
@@ -149,6 +152,21 @@ def _source_id(connection: Connection, source: Source, now: int) -> int:
     return known
 
 
+def _trace_ids(connection: Connection, trace_ids: Sequence[bytes]) -> dict[bytes, int]:
+    """The numbers of traces that are there."""
+    found: dict[bytes, int] = {}
+    for i in range(0, len(trace_ids), LOOKED_UP):
+        some = traces.c.trace_id.in_(trace_ids[i : i + LOOKED_UP])
+        rows = connection.execute(select(traces.c.trace_id, traces.c.id).where(some))
+        found.update((trace_id, id_) for trace_id, id_ in rows)
+    return found
+
+
+def _span_row(ids: Mapping[bytes, int], span: Span, source_id: int) -> bulk.Row:
+    facts = msgspec.json.encode(span.facts) if span.facts else None
+    return (ids[span.trace_id], *span[1:_FACTS], facts, source_id)
+
+
 def _touch(insertion: Any, dialect: str) -> Any:
     """Tell traces that are there of new spans."""
     new = insertion.excluded
@@ -163,45 +181,47 @@ def _touch(insertion: Any, dialect: str) -> Any:
     )
 
 
-def _spans_of(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, list[Row[Any]]]:
+def _spans_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[Row[Any]]]:
     """Rows by trace, one more than :data:`MAX_TRACE_SPANS` at most; of the first traces alone when
     those have :data:`MOST_READ_SPANS`."""
     columns = (spans.c[name] for name in _SPAN)
-    query = select(*columns).where(spans.c.trace_id.in_(ids))
-    ordered = query.order_by(spans.c.trace_id, spans.c.span_id)
+    query = select(*columns).where(spans.c.trace.in_(ids))
+    ordered = query.order_by(spans.c.trace, spans.c.span_id)
     rows = connection.execution_options(yield_per=READ_ROWS).execute(ordered)
-    kept: dict[bytes, list[Row[Any]]] = {}
+    kept: dict[int, list[Row[Any]]] = {}
     read = 0
-    for trace_id, group in groupby(rows, key=itemgetter(0)):
-        kept[trace_id] = [row for i, row in enumerate(group) if i <= MAX_TRACE_SPANS]
-        read += len(kept[trace_id])
+    for trace, group in groupby(rows, key=itemgetter(0)):
+        kept[trace] = [row for i, row in enumerate(group) if i <= MAX_TRACE_SPANS]
+        read += len(kept[trace])
         if read >= MOST_READ_SPANS:
             break
     return kept
 
 
-def _due(trace_id: bytes, version: int, rows: Sequence[Row[Any]]) -> DueTrace:
+def _due(trace: Row[Any, Any, Any], rows: Sequence[Row[Any]]) -> DueTrace:
+    id_, trace_id, version = tuple(trace)
     cut = len(rows) > MAX_TRACE_SPANS
-    read = [(_span(row), row[-1]) for row in rows[:MAX_TRACE_SPANS]]
-    return DueTrace(trace_id, version, [s for s, _ in read], {s.span_id: i for s, i in read}, cut)
+    read = [(_span(trace_id, row), row[-1]) for row in rows[:MAX_TRACE_SPANS]]
+    whose = {span.span_id: source for span, source in read}
+    return DueTrace(id_, trace_id, version, [span for span, _ in read], whose, cut)
 
 
-def _span(row: Row[Any]) -> Span:
-    *kept, facts, _ = tuple(row)
-    return Span._make((*kept, msgspec.json.decode(facts) if facts else {}))
+def _span(trace_id: bytes, row: Row[Any]) -> Span:
+    _, *kept, facts, _ = tuple(row)
+    return Span._make((trace_id, *kept, msgspec.json.decode(facts) if facts else {}))
 
 
-_OBSERVATION = ("trace_id", "number", "source_id", *Observation._fields)
+_OBSERVATION = ("trace", "number", "source_id", *Observation._fields)
 _SETTLED = ("start_ns", "duration_ns", "phase", "query", "error", "complete", "weight")
 
 
 def _settle(connection: Connection, settled: Sequence[Settled]) -> None:
-    ids = [s.trace.trace_id for s in settled]
-    connection.execute(delete(observations).where(observations.c.trace_id.in_(ids)))
+    ids = [s.id for s in settled]
+    connection.execute(delete(observations).where(observations.c.trace.in_(ids)))
     rows = [row for s in settled for row in _observation_rows(s)]
     bulk.insert_rows(connection, observations, rows, columns=_OBSERVATION, conflict=bulk.refuse)
     columns = (*_SETTLED, "source_id", "settled")
-    statement = update_rows(traces).where(traces.c.trace_id == bindparam("of"))
+    statement = update_rows(traces).where(traces.c.id == bindparam("of"))
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
     connection.execute(statement.values(values), [_settled_row(s) for s in settled])
 
@@ -210,10 +230,9 @@ def _settled_row(settled: Settled) -> dict[str, Any]:
     trace = settled.trace
     row = {f"new_{name}": getattr(trace, name) for name in _SETTLED}
     ends = {"new_source_id": settled.source_id, "new_settled": settled.version}
-    return {"of": trace.trace_id, **row, **ends}
+    return {"of": settled.id, **row, **ends}
 
 
 def _observation_rows(settled: Settled) -> Iterator[bulk.Row]:
-    trace_id, source_id = settled.trace.trace_id, settled.source_id
     for number, observation in enumerate(settled.trace.observations):
-        yield (trace_id, number, source_id, *observation)
+        yield (settled.id, number, settled.source_id, *observation)

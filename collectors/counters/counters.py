@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from collectors.counters.events import PerfEvents
 from collectors.counters.gpu import Gpu
 from collectors.counters.memory import Memory
 from collectors.counters.process import Io, Portable, Usage
-from collectors.counters.source import Files, Source, Table, reason
+from collectors.counters.source import Call, Source, reason
 from collectors.counters.system import Pressure, Throttling
 
-METRICS = (
-    "wall_s",
-    *Usage.METRICS,
-    *Memory.METRICS,
-    *Io.METRICS,
-    *Pressure.METRICS,
-    *Throttling.METRICS,
-    *PerfEvents.METRICS,
-    *Gpu.METRICS,
-)
+LINUX: Sequence[type[Source]] = (Gpu, PerfEvents, Memory, Throttling, Pressure, Io, Usage)
+"""In the order in which they are read when a block starts; at its end it is the other way round.
+What is read between the reads of ``Io`` would be IO of the block."""
+
+ELSEWHERE: Sequence[type[Source]] = (Gpu, Portable)
+
+METRICS = ("wall_s", *(metric for source in reversed(LINUX) for metric in source.METRICS))
 """Every metric, in the order in which they are shown."""
-
-TABLES: Sequence[type[Table]] = (Throttling, Pressure, Io)
-"""IO last: what is read after it would be IO of the block."""
-
-FILE_METRICS = tuple(metric for table in TABLES for metric in table.METRICS)
 
 
 class Counters:
@@ -46,25 +37,17 @@ class Counters:
 
     Attributes:
         capabilities: metric → why it cannot be had on this host, None where it can.
-        sources: what is open, in the order in which it is read when a block starts; at its end it
-            is the other way round.
+        sources: what is open.
     """
 
     def __init__(self) -> None:
-        self.sources: list[Source] = []
         elsewhere = f"only Linux tells it, and this is {sys.platform}"
         self.capabilities: dict[str, str | None] = dict.fromkeys(METRICS, elsewhere)
         self.capabilities["wall_s"] = None
-        self._add(Gpu.METRICS, Gpu)
-        if sys.platform == "linux":
-            self._add(PerfEvents.METRICS, PerfEvents)
-            self._add(Memory.METRICS, Memory)
-            self._add(FILE_METRICS, partial(Files, TABLES))
-            self._add(Usage.METRICS, Usage)
-        else:
-            self._add(Portable.METRICS, Portable)
-        self._begins = [source.begin for source in self.sources]
-        self._ends = [source.end for source in reversed(self.sources)]
+        kinds = LINUX if sys.platform == "linux" else ELSEWHERE
+        self.sources = [source for kind in kinds if (source := self._opened(kind)) is not None]
+        self._begins = [call for source in self.sources for call in source.begins]
+        self._ends = [call for source in self.sources for call in source.ends][::-1]
         self._started: list[tuple[list[Any], float]] = []
         self._ended: tuple[list[Any], list[Any], float] | None = None
         self._values: Mapping[str, float | None] | None = None
@@ -77,8 +60,9 @@ class Counters:
         if self._values is None:
             begun, ended, wall_s = self._ended
             values: dict[str, float | None] = {**dict.fromkeys(METRICS), "wall_s": wall_s}
-            for source, before, after in zip(self.sources, begun, reversed(ended), strict=True):
-                values.update(source.values(before, after))
+            before, after = iter(begun), reversed(ended)
+            for source in self.sources:
+                values.update(source_values(source, before, after))
             self._values = values
         return self._values
 
@@ -91,15 +75,13 @@ class Counters:
 
     def start(self) -> None:
         """Begin a block."""
-        begun = [begin() for begin in self._begins]
-        self._started.append((begun, time.perf_counter()))
+        self._started.append((call_all(self._begins), time.perf_counter()))
 
     def stop(self) -> None:
         """End the block that began last."""
         stopped = time.perf_counter()
         begun, started = self._started.pop()
-        ended = [end(b) for end, b in zip(self._ends, reversed(begun), strict=True)]
-        self._ended = begun, ended, stopped - started
+        self._ended = begun, call_all(self._ends), stopped - started
         self._values = None
 
     def close(self) -> None:
@@ -110,32 +92,36 @@ class Counters:
             source.close()
         self.sources = []
 
-    def _add(self, metrics: Sequence[str], opener: Callable[[], Source]) -> None:
-        """Open a source and try it."""
-        source, why = opened(opener)
-        if source is None:
-            self.capabilities.update(dict.fromkeys(metrics, why))
-            return
-        self.capabilities.update({m: source.missing.get(m) for m in metrics})
-        if set(metrics) <= set(source.missing):
+    def _opened(self, kind: type[Source]) -> Source | None:
+        """A source that tells anything; why its metrics cannot be had is noted."""
+        try:
+            source = kind()
+        except (OSError, ValueError, LookupError) as error:
+            self.capabilities.update(dict.fromkeys(kind.METRICS, reason(error)))
+            return None
+        self.capabilities.update({m: source.missing.get(m) for m in kind.METRICS})
+        if set(kind.METRICS) <= set(source.missing):
             source.close()
-        else:
-            self.sources.append(source)
+            return None
+        return source
 
 
-def opened(opener: Callable[[], Source]) -> tuple[Source | None, str | None]:
-    """A source that works, or why there is none."""
-    try:
-        source = opener()
-    except OSError as error:
-        return None, reason(error)
-    try:
-        begun = source.begin()
-        source.values(begun, source.end(begun))
-    except (OSError, ValueError, LookupError) as error:
-        source.close()
-        return None, reason(error)
-    return source, None
+def call_all(calls: Sequence[Call]) -> list[Any]:
+    """What each call gives; None where it failed, as reading from a removed cgroup does."""
+    given = []
+    for call in calls:
+        try:
+            given.append(call())
+        except OSError:
+            given.append(None)
+    return given
+
+
+def source_values(source: Source, before: Iterable[Any], after: Iterable[Any]) -> dict[str, float]:
+    """The values of the source whose reads come next; none where one of them failed."""
+    begun = [given for _, given in zip(source.begins, before, strict=False)]
+    ended = [given for _, given in zip(source.ends, after, strict=False)]
+    return source.values(begun, ended) if None not in (*begun, *ended) else {}
 
 
 def capabilities() -> dict[str, str | None]:

@@ -13,7 +13,9 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar
 
 from collectors.counters.perf_event import (
     HARDWARE,
@@ -25,6 +27,7 @@ from collectors.counters.perf_event import (
     open_event,
     why_not,
 )
+from collectors.counters.source import Call
 
 TASKS = Path("/proc/self/task")
 GROUP_BYTES = 128
@@ -58,7 +61,12 @@ GROUPS = (
 
 
 class Group:
-    """The same events of every thread of the process."""
+    """The same events of every thread of the process.
+
+    Attributes:
+        events: those that can be had.
+        reads: give the group's totals, one a thread.
+    """
 
     def __init__(self, events: Sequence[Event]) -> None:
         """Open what can be had of them here.
@@ -69,18 +77,13 @@ class Group:
         self.events: list[Event] = []
         self.missing: dict[str, OSError] = {}
         self._files: list[io.FileIO] = []
-        self._leaders: list[io.FileIO] = []
+        self.reads: list[Call] = []
         try:
             self._open_here(events)
             self._open_others()
         except OSError:
             self.close()
             raise
-
-    @property
-    def leaders(self) -> list[int]:
-        """The descriptors to read, one a thread."""
-        return [file.fileno() for file in self._leaders]
 
     def close(self) -> None:
         for file in self._files:
@@ -114,18 +117,17 @@ class Group:
 
     def _enable(self, leader: io.FileIO) -> None:
         enable(leader)
-        self._leaders.append(leader)
+        self.reads.append(partial(os.read, leader.fileno(), GROUP_BYTES))
 
 
 class PerfEvents:
     """Software and hardware events of the process."""
 
-    METRICS = tuple(event.metric for group in GROUPS for event in group)
+    METRICS: ClassVar[Sequence[str]] = tuple(event.metric for group in GROUPS for event in group)
 
     def __init__(self, groups: Iterable[Sequence[Event]] = GROUPS) -> None:
         self.missing: dict[str, str] = {}
         self._groups: list[Group] = []
-        self._descriptors: list[int] = []
         for events in groups:
             try:
                 group = Group(events)
@@ -133,20 +135,15 @@ class PerfEvents:
                 self.missing.update({e.metric: why_not(error, e) for e in events})
                 continue
             self._groups.append(group)
-            self._descriptors += group.leaders
             lacking = (e for e in events if e.metric in group.missing)
             self.missing.update({e.metric: why_not(group.missing[e.metric], e) for e in lacking})
+        self.begins: list[Call] = [read for group in self._groups for read in group.reads]
+        self.ends = self.begins
 
-    def begin(self) -> list[bytes]:
-        return [os.read(descriptor, GROUP_BYTES) for descriptor in self._descriptors]
-
-    def end(self, begun: list[bytes]) -> list[bytes]:
-        return self.begin()
-
-    def values(self, begun: list[bytes], ended: list[bytes]) -> dict[str, float]:
+    def values(self, begun: Sequence[Any], ended: Sequence[Any]) -> dict[str, float]:
         values: dict[str, float] = {}
         for group in self._groups:
-            threads = len(group.leaders)
+            threads = len(group.reads)
             block = total(ended[:threads]) - total(begun[:threads])
             begun, ended = begun[threads:], ended[threads:]
             told = zip(group.events, block.scaled() or (), strict=False)

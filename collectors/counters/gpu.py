@@ -7,8 +7,12 @@ driver's last sampling period (up to a second), read at the end; energy is the b
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, ClassVar
+
+from collectors.counters.source import Call
 
 READINGS: dict[str, Callable[[Any, Any], float]] = {
     "gpu_utilization": lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
@@ -23,42 +27,35 @@ UTILIZATION = "gpu_utilization"
 class Gpu:
     """What the GPUs do and use."""
 
-    METRICS = tuple(READINGS)
+    METRICS: ClassVar[Sequence[str]] = tuple(READINGS)
 
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}
         self._nvml, self._gpus, why = _open_nvml()
         for metric in READINGS:
             self.missing.update({metric: why} if why else self._lacking(metric))
+        self.begins: list[Call] = [partial(self._read, ENERGY)]
+        self.ends: list[Call] = [partial(self._read, *READINGS)]
 
-    def begin(self) -> float | None:
-        return self._read(ENERGY)
-
-    def end(self, begun: float | None) -> dict[str, float | None]:
-        return {metric: self._read(metric) for metric in READINGS}
-
-    def values(self, begun: float | None, ended: dict[str, float | None]) -> dict[str, float]:
-        values = {m: v for m, v in ended.items() if v is not None}
-        if ENERGY in values and begun is not None:
-            values[ENERGY] -= begun
-        else:
-            values.pop(ENERGY, None)
-        return values
+    def values(self, begun: Sequence[Any], ended: Sequence[Any]) -> dict[str, float]:
+        (was,), (now,) = begun, ended
+        values = {m: value for m, value in now.items() if m != ENERGY}
+        return values | ({ENERGY: now[ENERGY] - was[ENERGY]} if ENERGY in {*was} & {*now} else {})
 
     def close(self) -> None:
         if self._nvml is not None:
             self._nvml.nvmlShutdown()
             self._nvml = None
 
-    def _read(self, metric: str) -> float | None:
-        """Over all GPUs; None when one of them does not tell: part of a sum is not the sum."""
-        if metric in self.missing:
-            return None
-        try:
-            values = [READINGS[metric](self._nvml, gpu) for gpu in self._gpus]
-        except self._nvml.NVMLError:
-            return None
-        return sum(values) / (len(values) if metric == UTILIZATION else 1)
+    def _read(self, *metrics: str) -> dict[str, float]:
+        """Over all GPUs, without what one of them does not tell: part of a sum is not the sum."""
+        told = {}
+        for metric in metrics:
+            if metric not in self.missing:
+                with suppress(self._nvml.NVMLError):
+                    values = [READINGS[metric](self._nvml, gpu) for gpu in self._gpus]
+                    told[metric] = sum(values) / (len(values) if metric == UTILIZATION else 1)
+        return told
 
     def _lacking(self, metric: str) -> dict[str, str]:
         try:

@@ -14,20 +14,20 @@ from __future__ import annotations
 import errno
 import io
 import os
-import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from mmap import PAGESIZE
 from pathlib import Path
+from typing import Any, ClassVar
 
-from collectors.counters.source import READ_BYTES, reason
+from collectors.counters.source import Call, KernelFile, reason
 
-RSS, PEAK = "rss_mb", "rss_peak_mb"
 STATM_FILE = Path("/proc/self/statm")
 STATUS_FILE = Path("/proc/self/status")
 RESET_FILE = Path("/proc/self/clear_refs")
 RESET_PEAK = b"5"
-NOTHING_KNOWN = sys.maxsize
 
 
 @dataclass(eq=False, slots=True)
@@ -46,67 +46,79 @@ _lock = threading.Lock()
 class Memory:
     """Resident memory."""
 
-    METRICS = (RSS, PEAK)
+    METRICS: ClassVar[Sequence[str]] = ("rss_mb", "rss_peak_mb")
 
     def __init__(self) -> None:
         import resource
 
         self.missing: dict[str, str] = {}
+        self.begins: list[Call] = []
         self._usage = partial(resource.getrusage, resource.RUSAGE_SELF)
-        self._statm = io.FileIO(STATM_FILE)
+        self._statm = KernelFile(STATM_FILE)
+        self.ends: list[Call] = [self._statm.read]
+        self._blocks: list[Block] = []
         self._reset: io.FileIO | None = None
-        self._least_own_kb = NOTHING_KNOWN
         try:
-            self._reset = io.FileIO(RESET_FILE, "w")
-            self._least_own_kb = self._find_least_own(self._reset)
+            self._open_peak()
         except OSError as error:
-            self.missing[PEAK] = reason(error, f"{error.filename}, the peak cannot start again")
+            why = reason(error, f"{error.filename or RESET_FILE}, the peak cannot start again")
+            self.missing["rss_peak_mb"] = why
             self._close_reset()
 
-    def begin(self) -> Block | None:
-        if self._reset is None:
-            return None
-        block = Block()
-        with _lock:
-            self._tell_running()
-            self._reset.write(RESET_PEAK)
-            _running.append(block)
-        return block
-
-    def end(self, begun: Block | None) -> bytes:
-        if begun is not None:
-            with _lock:
-                self._tell_running()
-                _running.remove(begun)
-        return os.pread(self._statm.fileno(), READ_BYTES, 0)
-
-    def values(self, begun: Block | None, ended: bytes) -> dict[str, float]:
-        rss_mb = int(ended.split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-        return {RSS: rss_mb} | ({PEAK: begun.peak_kb * 1024 / 1e6} if begun is not None else {})
+    def values(self, begun: Sequence[Any], ended: Sequence[Any]) -> dict[str, float]:
+        values = {"rss_mb": int(ended[0].split()[1]) * PAGESIZE / 1e6}
+        return values if self._reset is None else {**values, "rss_peak_mb": ended[1] * 1024 / 1e6}
 
     def close(self) -> None:
         self._statm.close()
         self._close_reset()
+
+    def _open_peak(self) -> None:
+        self._reset = io.FileIO(RESET_FILE, "w")
+        self._start_again = partial(self._reset.write, RESET_PEAK)
+        with _lock:
+            if _running:
+                tell_running(peak_in_status_kb())
+            self._start_again()
+            told, own = self._usage().ru_maxrss, peak_in_status_kb()
+        self._least_own_kb = told if told <= own else told + 1
+        self.begins.append(self._begin)
+        self.ends.append(self._end)
+
+    def _begin(self) -> Block:
+        block = Block()
+        self._blocks.append(block)
+        with _lock:
+            if _running:
+                tell_running(self._peak_kb())
+            self._start_again()
+            _running.append(block)
+        return block
+
+    def _end(self) -> int:
+        """The peak of the block that began last."""
+        block = self._blocks.pop()
+        with _lock:
+            tell_running(self._peak_kb())
+            _running.remove(block)
+        return block.peak_kb
+
+    def _peak_kb(self) -> int:
+        """The peak since it started again. From ``least_own_kb`` on, what ``getrusage`` tells is of
+        this process image."""
+        told: int = self._usage().ru_maxrss
+        return told if told >= self._least_own_kb else peak_in_status_kb()
 
     def _close_reset(self) -> None:
         if self._reset is not None:
             self._reset.close()
             self._reset = None
 
-    def _find_least_own(self, reset: io.FileIO) -> int:
-        """From here on, what ``getrusage`` tells is of this process image."""
-        with _lock:
-            self._tell_running()
-            reset.write(RESET_PEAK)
-            told, own = self._usage().ru_maxrss, peak_in_status_kb()
-        return told if told <= own else told + 1
 
-    def _tell_running(self) -> None:
-        if _running:
-            told = self._usage().ru_maxrss
-            peak_kb = told if told >= self._least_own_kb else peak_in_status_kb()
-            for block in _running:
-                block.peak_kb = max(block.peak_kb, peak_kb)
+def tell_running(peak_kb: int) -> None:
+    """The peak so far was one of every block that runs."""
+    for block in _running:
+        block.peak_kb = max(block.peak_kb, peak_kb)
 
 
 def peak_in_status_kb() -> int:

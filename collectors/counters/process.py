@@ -15,11 +15,11 @@ Where there is no Linux, psutil tells CPU time and resident memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from collectors.counters.memory import RSS
-from collectors.counters.source import open_file
+from collectors.counters.source import Call, KernelFile
 
 USAGE = {
     "cpu_user_s": "ru_utime",
@@ -47,23 +47,18 @@ IO_FILE = Path("/proc/self/io")
 class Usage:
     """What ``getrusage`` tells of the process."""
 
-    METRICS = tuple(USAGE)
+    METRICS: ClassVar[Sequence[str]] = tuple(USAGE)
 
     def __init__(self) -> None:
         import resource
 
         self.missing: dict[str, str] = {}
-        self._read = resource.getrusage
-        self._who = resource.RUSAGE_SELF
+        self.begins: list[Call] = [partial(resource.getrusage, resource.RUSAGE_SELF)]
+        self.ends = self.begins
 
-    def begin(self) -> Any:
-        return self._read(self._who)
-
-    def end(self, begun: Any) -> Any:
-        return self._read(self._who)
-
-    def values(self, begun: Any, ended: Any) -> dict[str, float]:
-        return {m: getattr(ended, field) - getattr(begun, field) for m, field in USAGE.items()}
+    def values(self, begun: Sequence[Any], ended: Sequence[Any]) -> dict[str, float]:
+        (was,), (now,) = begun, ended
+        return {m: getattr(now, field) - getattr(was, field) for m, field in USAGE.items()}
 
     def close(self) -> None:
         pass
@@ -75,40 +70,40 @@ class Io:
     METRICS: ClassVar[Sequence[str]] = tuple(IO)
 
     def __init__(self) -> None:
-        file, text = open_file(IO_FILE)
-        self.files = [file]
-        told = io_totals(text)
+        self._file = KernelFile(IO_FILE)
+        self.begins: list[Call] = [self._file.read]
+        self.ends = self.begins
+        told = io_totals(self._file.first)
         self.missing = {m: f"{IO_FILE} has no {k}" for m, k in IO.items() if k not in told}
 
-    def values(self, before: Sequence[str], after: Sequence[str]) -> dict[str, float]:
+    def values(self, begun: Sequence[Any], ended: Sequence[Any]) -> dict[str, float]:
         """The read at the start was charged after it had been answered: it is taken off."""
-        was, now = io_totals(before[0]), io_totals(after[0])
-        own = {"rchar": len(before[0]), "syscr": 1}
+        was, now = (io_totals(texts[0].decode()) for texts in (begun, ended))
+        own = {"rchar": len(begun[0]), "syscr": 1}
         told = {m: key for m, key in IO.items() if m not in self.missing}
         return {m: now[key] - was[key] - own.get(key, 0) for m, key in told.items()}
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class Portable:
     """What psutil tells of the process on every system."""
 
-    METRICS = ("cpu_user_s", "cpu_system_s", RSS)
+    METRICS: ClassVar[Sequence[str]] = ("cpu_user_s", "cpu_system_s", "rss_mb")
 
     def __init__(self) -> None:
         import psutil
 
+        process = psutil.Process()
         self.missing: dict[str, str] = {}
-        self._process = psutil.Process()
+        self.begins: list[Call] = [process.cpu_times]
+        self.ends: list[Call] = [process.memory_info, process.cpu_times]
 
-    def begin(self) -> Any:
-        return self._process.cpu_times()
-
-    def end(self, begun: Any) -> Any:
-        return self._process.cpu_times(), self._process.memory_info().rss
-
-    def values(self, begun: Any, ended: Any) -> dict[str, float]:
-        times, rss = ended
-        user, system = times.user - begun.user, times.system - begun.system
-        return dict(zip(self.METRICS, (user, system, rss / 1e6), strict=True))
+    def values(self, begun: Sequence[Any], ended: Sequence[Any]) -> dict[str, float]:
+        (was,), (memory, now) = begun, ended
+        told = (now.user - was.user, now.system - was.system, memory.rss / 1e6)
+        return dict(zip(self.METRICS, told, strict=True))
 
     def close(self) -> None:
         pass

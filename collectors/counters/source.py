@@ -1,8 +1,8 @@
 """What counters are read from, and how: a source is read before and after a block.
 
-Between two reads the block has had the caches, so that every system call and every line of Python
-costs several times what it costs in a loop. Hence reading keeps what the kernel says as it is, all
-kernel files are read in one go, and numbers are made of it later.
+Between two reads the block has had the caches, so that every line of Python and every system call
+costs several times what it costs in a loop. Hence a source is read by calls that are as plain as
+can be, mostly one system call each, and numbers are made of what they gave later.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 READ_BYTES = 448
 """Of a kernel file; what is looked for stands before. (Larger objects cost Python more.)"""
+
+Call = Callable[[], Any]
 
 
 class Source(Protocol):
@@ -23,104 +26,41 @@ class Source(Protocol):
 
     Attributes:
         missing: metric → why it cannot be had here.
+        begins: what is called when a block starts; none gives None.
+        ends: what is called when it ends, the last one first.
     """
 
+    METRICS: ClassVar[Sequence[str]]
     missing: dict[str, str]
+    begins: list[Call]
+    ends: list[Call]
 
-    def begin(self) -> Any:
-        """What must be known when a block starts."""
-
-    def end(self, begun: Any) -> Any:
-        """What must be known when the block that began so ends."""
-
-    def values(self, begun: Any, ended: Any) -> dict[str, float]:
-        """The block's metrics; what is unknown is left out."""
+    def values(self, begun: Sequence[Any], ended: Sequence[Any]) -> dict[str, float]:
+        """The block's metrics, from what the calls gave; what is unknown is left out."""
 
     def close(self) -> None:
         """Give the file descriptors back."""
 
 
-class Table(Protocol):
-    """Metrics made of kernel files that :class:`Files` reads.
+class KernelFile:
+    """A file of ``/proc`` or ``/sys``, opened once and read from its start again and again.
 
     Attributes:
-        missing: metric → why it cannot be had here.
-        files: what is read at both ends of a block.
+        read: gives its bytes now.
+        first: its text when it was opened.
     """
 
-    METRICS: ClassVar[Sequence[str]]
-    missing: dict[str, str]
-    files: list[io.FileIO]
-
-    def values(self, before: Sequence[str], after: Sequence[str]) -> dict[str, float]:
-        """The metrics of a block, from the texts of the files at both its ends, none empty."""
-
-
-class Files:
-    """The kernel files of several tables, read together: at the end of a block the other way round
-    than at its start, so that the last table's is read next to the block."""
-
-    def __init__(self, kinds: Sequence[type[Table]]) -> None:
-        self.missing: dict[str, str] = {}
-        self._tables: list[Table] = []
-        for kind in kinds:
-            try:
-                self._tables.append(kind())
-                self.missing.update(self._tables[-1].missing)
-            except (OSError, ValueError, LookupError) as error:
-                self.missing.update(dict.fromkeys(kind.METRICS, reason(error)))
-        self._files = [file for table in self._tables for file in table.files]
-        self._descriptors = [file.fileno() for file in self._files]
-        self._reversed = self._descriptors[::-1]
-
-    def begin(self) -> list[bytes]:
+    def __init__(self, path: Path) -> None:
+        self._file = io.FileIO(path)
+        self.read = partial(os.pread, self._file.fileno(), READ_BYTES, 0)
         try:
-            return [os.pread(descriptor, READ_BYTES, 0) for descriptor in self._descriptors]
+            self.first = self.read().decode("ascii", "replace")
         except OSError:
-            return [read_or_nothing(descriptor) for descriptor in self._descriptors]
-
-    def end(self, begun: list[bytes]) -> list[bytes]:
-        try:
-            return [os.pread(descriptor, READ_BYTES, 0) for descriptor in self._reversed]
-        except OSError:
-            return [read_or_nothing(descriptor) for descriptor in self._reversed]
-
-    def values(self, begun: list[bytes], ended: list[bytes]) -> dict[str, float]:
-        before = [text.decode("ascii", "replace") for text in begun]
-        after = [text.decode("ascii", "replace") for text in reversed(ended)]
-        values: dict[str, float] = {}
-        for table in self._tables:
-            count = len(table.files)
-            if count and all(before[:count]) and all(after[:count]):
-                values.update(table.values(before[:count], after[:count]))
-            before, after = before[count:], after[count:]
-        return values
+            self._file.close()
+            raise
 
     def close(self) -> None:
-        for file in self._files:
-            file.close()
-
-
-def read_or_nothing(descriptor: int) -> bytes:
-    """What a file says now; nothing where it is gone, as that of a removed cgroup is."""
-    try:
-        return os.pread(descriptor, READ_BYTES, 0)
-    except OSError:
-        return b""
-
-
-def open_file(path: Path) -> tuple[io.FileIO, str]:
-    """Open a kernel file to keep, and its text now.
-
-    Raises:
-        OSError: it is not there or may not be read.
-    """
-    file = io.FileIO(path)
-    try:
-        return file, os.pread(file.fileno(), READ_BYTES, 0).decode("ascii", "replace")
-    except OSError:
-        file.close()
-        raise
+        self._file.close()
 
 
 def reason(error: Exception, of: str = "") -> str:

@@ -8,14 +8,13 @@ any of them stops the process (https://docs.kernel.org/scheduler/sched-bwc.html)
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from autorag.limits import ROOT, cgroup_folders
 from collectors import pressure
-from collectors.counters.source import open_file, reason
+from collectors.counters.source import Call, KernelFile, reason
 
 PSI: dict[str, tuple[str, Literal["some", "full"]]] = {
     "psi_cpu_some_us": ("cpu", "some"),
@@ -34,26 +33,30 @@ class Pressure:
 
     def __init__(self, folder: Path = pressure.FOLDER) -> None:
         self.missing: dict[str, str] = {}
-        self.files: list[io.FileIO] = []
-        self._names: list[str] = []
+        self._files: dict[str, KernelFile] = {}
         for name in dict.fromkeys(name for name, _ in PSI.values()):
             self._open(folder / name)
+        self.begins: list[Call] = [file.read for file in self._files.values()]
+        self.ends = self.begins
 
-    def values(self, before: Sequence[str], after: Sequence[str]) -> dict[str, float]:
-        was, now = (dict(zip(self._names, texts, strict=True)) for texts in (before, after))
+    def values(self, begun: Sequence[Any], ended: Sequence[Any]) -> dict[str, float]:
+        was, now = (dict(zip(self._files, texts, strict=True)) for texts in (begun, ended))
         told = {m: (waited(was, m), waited(now, m)) for m in PSI if m not in self.missing}
         return {m: b - a for m, (a, b) in told.items() if a is not None and b is not None}
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
 
     def _open(self, path: Path) -> None:
         metrics = [m for m, (name, _) in PSI.items() if name == path.name]
         try:
-            file, text = open_file(path)
+            self._files[path.name] = KernelFile(path)
         except OSError as error:
             why = reason(error, f"{path}, the kernel has no PSI or has it off")
             self.missing.update(dict.fromkeys(metrics, why))
             return
-        self.files.append(file)
-        self._names.append(path.name)
+        text = self._files[path.name].first.encode()
         lacking = (m for m in metrics if waited({path.name: text}, m) is None)
         self.missing.update({m: f"{path} has no line '{PSI[m][1]}'" for m in lacking})
 
@@ -65,26 +68,31 @@ class Throttling:
 
     def __init__(self, root: Path = ROOT) -> None:
         stats = (folder / "cpu.stat" for folder in cgroup_folders("cpu", root))
-        opened = [open_file(stat) for stat in stats if stat.is_file()]
-        self.files = [file for file, text in opened if throttled(text) is not None]
-        for file, text in opened:
-            if throttled(text) is None:
+        files = [KernelFile(stat) for stat in stats if stat.is_file()]
+        self._files = [file for file in files if throttled(file.first) is not None]
+        for file in files:
+            if file not in self._files:
                 file.close()
+        self.begins: list[Call] = [file.read for file in self._files]
+        self.ends = self.begins
         why = "no cgroup of this process has the CPU controller"
-        self.missing = {} if self.files else dict.fromkeys(self.METRICS, why)
+        self.missing = {} if self._files else dict.fromkeys(self.METRICS, why)
 
-    def values(self, before: Sequence[str], after: Sequence[str]) -> dict[str, float]:
-        was, now = ([t for t in map(throttled, texts) if t] for texts in (before, after))
-        if not was or len(was) != len(now):
-            return {}
-        totals = (sum(n[i] for n in now) - sum(w[i] for w in was) for i in (0, 1))
-        return dict(zip(self.METRICS, totals, strict=True))
+    def values(self, begun: Sequence[Any], ended: Sequence[Any]) -> dict[str, float]:
+        was, now = ([throttled(text.decode()) for text in texts] for texts in (begun, ended))
+        known = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(was, now, strict=True) if a and b]
+        totals = (sum(seconds for seconds, _ in known), sum(periods for _, periods in known))
+        return dict(zip(self.METRICS, totals, strict=True)) if len(known) == len(was) else {}
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
 
 
-def waited(texts: dict[str, str], metric: str) -> int | None:
+def waited(texts: Mapping[str, bytes], metric: str) -> int | None:
     """The total of a metric in the texts of the files."""
     name, who = PSI[metric]
-    return pressure.waited_us(texts[name], who)
+    return pressure.waited_us(texts[name].decode(), who)
 
 
 def throttled(text: str) -> tuple[float, int] | None:

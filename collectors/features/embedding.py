@@ -30,6 +30,7 @@ HUB_NEIGHBOURS = 10
 LEAST_VECTORS = 50
 """Distinct vectors below which nothing is said."""
 
+QUERY_FIGURES = ("query_lid", "query_relative_contrast", "query_cell_imbalance", "query_shift")
 LLOYD_STEPS, RESTARTS = 10, 4
 """Partitions are made this often, from other random centres, and their figures averaged."""
 
@@ -69,26 +70,18 @@ def _block(vectors: np.ndarray, queries: np.ndarray, rng: np.random.Generator) -
         "mean_cosine": _between_pairs(vectors @ vectors.T, diagonal=1.0),
         "hubness_skew": skewness(hubs),
     }
-    asked: dict[str, float | None] = dict.fromkeys(_QUERY_FIGURES)
-    if len(queries):
-        to_passages = distances(queries, vectors)
-        near, _ = nearest(to_passages)
-        visited = np.take_along_axis(sizes, _cells(centres, queries), axis=1)
-        asked = {
-            "query_lid": lid(near),
-            "query_relative_contrast": contrast(float(to_passages.mean()), near),
-            "query_cell_imbalance": float(visited.mean() * sizes.shape[1] / len(vectors)),
-            "query_shift": energy(to_passages, among, distances(queries, queries)),
-        }
-    return EmbeddingFeatures(**known, **asked)
-
-
-_QUERY_FIGURES = (
-    "query_lid",
-    "query_relative_contrast",
-    "query_cell_imbalance",
-    "query_shift",
-)
+    if len(queries) == 0:
+        return EmbeddingFeatures(**known, **dict.fromkeys(QUERY_FIGURES))
+    between = distances(queries, vectors)
+    near, _ = nearest(between)
+    visited = np.take_along_axis(sizes, _cells(centres, queries), axis=1)
+    return EmbeddingFeatures(
+        **known,
+        query_lid=lid(near),
+        query_relative_contrast=contrast(float(between.mean()), near),
+        query_cell_imbalance=float(visited.mean() * sizes.shape[1] / len(vectors)),
+        query_shift=energy(between, among, distances(queries, queries)),
+    )
 
 
 def distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -122,8 +115,8 @@ def contrast(mean_distance: float, near: np.ndarray) -> float | None:
 
 
 def partitions(vectors: np.ndarray, cells: int, rng: np.random.Generator) -> np.ndarray:
-    """Centres ``(RESTARTS, cells, dim)`` of spherical k-means, by Lloyd's steps from random vectors.
-    A cell that runs empty keeps its centre."""
+    """Centres ``(RESTARTS, cells, dim)`` of spherical k-means, by Lloyd's steps from random
+    vectors. A cell that runs empty keeps its centre."""
     drawn = [rng.choice(len(vectors), size=cells, replace=False) for _ in range(RESTARTS)]
     centres = vectors[np.stack(drawn)]
     for _ in range(LLOYD_STEPS):

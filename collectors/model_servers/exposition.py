@@ -39,7 +39,7 @@ class Histogram:
     """Observations by size.
 
     Attributes:
-        counts: upper bound → observations up to it; the last bound is infinite.
+        counts: upper bound → observations up to it; several, the last one infinite.
         total: sum of all observations.
     """
 
@@ -52,17 +52,16 @@ class Histogram:
 
     def quantile(self, q: float) -> float:
         """As Prometheus's ``histogram_quantile``: observations are spread evenly over their bucket,
-        the first of which begins at 0; in the infinite one, its lower bound is all that is known.
+        the first of which begins at 0; of the infinite one, its lower bound is all that is known.
         https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile
         """
         rank = q * self.count
-        low, below = 0.0, 0.0
+        low, below = min(0.0, *self.counts), 0.0
         for high, up_to in sorted(self.counts.items()):
-            if up_to >= rank and up_to > below:
-                if math.isinf(high) or high <= 0:
-                    return low if math.isinf(high) else high
+            if up_to >= rank and up_to > below and math.isfinite(high):
                 return low + (high - low) * (rank - below) / (up_to - below)
-            low, below = high, up_to
+            if math.isfinite(high):
+                low, below = high, up_to
         return low
 
     def durations(self) -> Durations | None:
@@ -115,7 +114,7 @@ class Window:
             for labels, grown in self._growth(f"{name}_bucket").items():
                 bound = float(dict(labels)["le"])
                 counts[bound] = counts.get(bound, 0.0) + grown
-            if math.inf in counts:
+            if len(counts) > 1 and math.inf in counts:
                 return Histogram(counts, sum(self._growth(f"{name}_sum").values()))
         return None
 
@@ -143,6 +142,8 @@ def parse_page(text: str, server: Kind, at: float) -> Page:
         for sample in family.samples:
             if math.isfinite(sample.value):
                 labels = frozenset(sample.labels.items())
+                if sample.name.endswith("_bucket"):
+                    float(sample.labels.get("le", ""))
                 series.setdefault(sample.name, {})[labels] = sample.value
                 if family.type in ("counter", "histogram"):
                     cumulative.add(sample.name)

@@ -160,13 +160,14 @@ def refusal(response: httpx2.Response) -> tuple[int, int, str]:
 
 def stored(service: Serving, name: object) -> int:
     """Spans of a trace in the database."""
-    query = "SELECT count(*) FROM spans WHERE trace_id = ?"
+    query = "SELECT count(*) FROM spans JOIN traces ON id = trace WHERE trace_id = ?"
     return int(service.telemetry(query, trace_id(name))[0][0])
 
 
 def observed(service: Serving, name: object) -> list[Any]:
     """Observations of a trace, once it is settled."""
     service.wait_until_settled()
-    columns = "number, at, phase, stage, metric, value, unit, confidence, weight"
-    query = f"SELECT {columns} FROM observations WHERE trace_id = ? ORDER BY number"
+    columns = "number, at, o.phase, stage, metric, value, unit, confidence, o.weight"
+    joined = "observations o JOIN traces ON id = trace"
+    query = f"SELECT {columns} FROM {joined} WHERE trace_id = ? ORDER BY number"
     return service.telemetry(query, trace_id(name))

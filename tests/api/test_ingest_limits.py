@@ -7,9 +7,9 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,11 @@ class Upload:
     def close(self) -> None:
         self.connection.close()
 
+    def wait_for_place(self) -> None:
+        """Return when the service waits for the body; the header ``Expect`` must ask for it."""
+        said = self.connection.sock.recv(100)
+        assert said == b"HTTP/1.1 100 Continue\r\n\r\n"
+
     def send(self, piece: bytes) -> None:
         self.connection.send(piece)
 
@@ -124,41 +129,44 @@ def test_a_body_of_unknown_length_is_taken(service: Serving) -> None:
     assert stored(service, "chunked") == SPANS
 
 
-def until_answered_with(status: int, ask: Callable[[], httpx2.Response]) -> httpx2.Response:
-    until = time.monotonic() + WITHIN_S
-    while (response := ask()).status_code != status:
-        assert time.monotonic() < until, f"still {response.status_code}"
-        time.sleep(0.02)
-    return response
+@contextmanager
+def all_places_taken(service: Serving, contents: Sequence[bytes]) -> Iterator[list[Upload]]:
+    """As many uploads of these as there are places, half sent."""
+    assert len(contents) == MOST_REQUESTS
+    with ExitStack() as stack:
+        uploads = []
+        for content in contents:
+            headers = {"Content-Length": str(len(content)), "Expect": "100-continue"}
+            uploads.append(stack.enter_context(closing(Upload(service, **headers))))
+        for upload, content in zip(uploads, contents, strict=True):
+            upload.wait_for_place()
+            upload.send(content[: len(content) // 2])
+        yield uploads
 
 
 def test_too_many_at_once_are_told_to_come_again(service: Serving, client: httpx2.Client) -> None:
     contents = [traces_body([f"slow {i}"]) for i in range(MOST_REQUESTS)]
-    with ExitStack() as stack:
-        uploads = []
-        for content in contents:
-            upload = Upload(service, Content_Length=str(len(content)))
-            uploads.append(stack.enter_context(closing(upload)))
-            upload.send(content[:100])
-        response = until_answered_with(503, lambda: export(client, b""))
+    with all_places_taken(service, contents) as uploads:
+        response = export(client, b"")
+        assert refusal(response)[:2] == (503, 14)
         assert int(response.headers["retry-after"]) >= 1
-        assert refusal(response)[1] == 14
         assert client.get("/healthz").status_code == 200
         assert client.get("/readyz").status_code == 200
         for upload, content in zip(uploads, contents, strict=True):
-            upload.send(content[100:])
+            upload.send(content[len(content) // 2 :])
         assert {upload.answer()[0].status for upload in uploads} == {200}
     assert {stored(service, f"slow {i}") for i in range(MOST_REQUESTS)} == {SPANS}
     assert export(client, b"").status_code == 200
 
 
 def test_senders_that_go_away_leave_their_places(service: Serving, client: httpx2.Client) -> None:
-    with ExitStack() as stack:
-        for _ in range(MOST_REQUESTS):
-            upload = stack.enter_context(closing(Upload(service, Content_Length="1000")))
-            upload.send(b"x" * 100)
-        until_answered_with(503, lambda: export(client, b""))
-    until_answered_with(200, lambda: export(client, b""))
+    with all_places_taken(service, [b"x" * 1000] * MOST_REQUESTS):
+        assert export(client, b"").status_code == 503
+    until = time.monotonic() + WITHIN_S
+    while export(client, b"").status_code == 503:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert export(client, b"").status_code == 200
 
 
 def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,9 @@ def on_disk(home: Path) -> list[Any]:
     """(trace id, span id) of every row of a database that nobody has open."""
     with closing(sqlite3.connect(home / "autorag-telemetry.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        return connection.execute("SELECT trace_id, span_id FROM spans").fetchall()
+        return connection.execute(
+            "SELECT trace_id, span_id FROM spans JOIN traces ON id = trace"
+        ).fetchall()
 
 
 def assert_nothing_is_lost_or_twice(load: Load, home: Path) -> None:
@@ -112,10 +114,11 @@ def assert_all_settle_alike(load: Load, service: Serving) -> None:
     with service.client() as client:
         export(client, body(a_trace("whole")))
     service.wait_until_settled()
-    columns = "number, at, phase, stage, metric, value, unit, confidence, weight"
+    columns = "number, at, o.phase, stage, metric, value, unit, confidence, o.weight"
     observed: dict[bytes, list[Any]] = {}
     for id_, *row in service.telemetry(
-        f"SELECT trace_id, {columns} FROM observations ORDER BY trace_id, number"
+        f"SELECT trace_id, {columns} FROM observations o JOIN traces t ON t.id = o.trace "
+        "ORDER BY trace_id, number"
     ):
         observed.setdefault(id_, []).append(row)
     assert len(observed) == len(load.names) + 1

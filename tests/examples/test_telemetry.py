@@ -62,7 +62,12 @@ def _arrived(service: Serving, trace_ids: list[str]) -> Observed:
     settled = select(traces.c.trace_id).where(
         traces.c.trace_id.in_(wanted), traces.c.settled == traces.c.version
     )
-    query = select(observations).where(observations.c.trace_id.in_(wanted))
+    joined = observations.join(traces, traces.c.id == observations.c.trace)
+    query = (
+        select(traces.c.trace_id, observations)
+        .select_from(joined)
+        .where(traces.c.trace_id.in_(wanted))
+    )
     found: Observed = defaultdict(dict)
     with engine.connect() as connection:
         while len(connection.execute(settled).all()) < len(wanted):

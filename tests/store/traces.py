@@ -108,6 +108,7 @@ class Stored:
 def _settled(due: DueTrace) -> Settled:
     entry = max(due.spans, key=lambda s: (s.entry, -s.start_ns))
     return Settled(
+        due.id,
         due.version,
         due.source_ids[entry.span_id],
         settle(due.trace_id, due.spans, cut=due.cut),

@@ -57,7 +57,8 @@ def _control() -> None:
 def _traces() -> None:
     op.create_table(
         "traces",
-        sa.Column("trace_id", sa.LargeBinary(16), primary_key=True),
+        sa.Column("id", _KEY, primary_key=True),
+        sa.Column("trace_id", sa.LargeBinary(16), nullable=False),
         sa.Column("source_id", _KEY, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("entered", sa.Boolean, nullable=False),
@@ -70,6 +71,7 @@ def _traces() -> None:
         sa.Column("error", sa.Boolean),
         sa.Column("complete", sa.Boolean),
         sa.Column("weight", sa.Float),
+        sa.UniqueConstraint("trace_id"),
     )
     unsettled = sa.text("settled < version")
     op.create_index(
@@ -85,7 +87,7 @@ def _traces() -> None:
 def _spans() -> None:
     op.create_table(
         "spans",
-        sa.Column("trace_id", sa.LargeBinary(16), primary_key=True),
+        sa.Column("trace", _KEY, primary_key=True, autoincrement=False),
         sa.Column("span_id", sa.LargeBinary(8), primary_key=True),
         sa.Column("parent_id", sa.LargeBinary(8)),
         sa.Column("entry", sa.Boolean, nullable=False),
@@ -104,8 +106,8 @@ def _spans() -> None:
 def _observations() -> None:
     op.create_table(
         "observations",
-        sa.Column("trace_id", sa.LargeBinary(16), primary_key=True),
-        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("trace", _KEY, primary_key=True, autoincrement=False),
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("source_id", _KEY, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("phase", sa.String(8)),

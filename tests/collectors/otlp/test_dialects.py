@@ -9,10 +9,8 @@ import pytest
 from autorag.telemetry import OTHER_KINDS, Span
 from collectors.otlp.dialects import GROUPS, GUESSED, IMPLIED, NAMED, SURE, WANTED
 from collectors.otlp.normalise import text_hash
-from tests.collectors.otlp.spans import DIALECTS, Sent, arrived
-
-KIND = "openinference.span.kind"
-OPERATION = "gen_ai.operation.name"
+from tests.collectors.otlp.spans import Sent, arrived
+from tests.collectors.otlp.stories import DIALECTS, KIND, OPERATION
 
 
 def classified(name: str, attributes: dict[str, Any]) -> tuple[str, float]:

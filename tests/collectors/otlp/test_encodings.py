@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,10 +19,8 @@ from collectors.otlp.attributes import Attributes
 from collectors.otlp.body import JSON, PROTOBUF
 from collectors.otlp.dialects import FIRST_TOKEN_EVENTS, GROUPS, WANTED
 from collectors.otlp.raw import BadRecord, RawSpan
-from collectors.otlp.receive import Received, receive_logs, receive_metrics, receive_traces
-from tests.collectors.otlp import wire
+from collectors.otlp.receive import receive_metrics
 from tests.collectors.otlp.spans import (
-    DIALECTS,
     Sent,
     any_value,
     as_json,
@@ -35,11 +31,8 @@ from tests.collectors.otlp.spans import (
     of_messages,
     received,
     request,
-    source_of,
-    span_id,
-    trace_id,
 )
-from tests.collectors.otlp.wire import FIXED32, FIXED64, VARINT, field, tag, varint
+from tests.collectors.otlp.stories import DIALECTS
 
 BOTH = pytest.mark.parametrize("type_", [PROTOBUF, JSON])
 
@@ -236,232 +229,6 @@ def test_an_end_that_cannot_be_leaves_the_duration_unknown(end: int, type_: str)
     span.end_time_unix_nano = end
     (found,) = kept(received(of_messages([span]), type_))
     assert found.duration_ns is None
-
-
-# What protobuf alone can do wrong.
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"\xff",
-        b"\x0a\x7f",
-        Sent("cut").message.SerializeToString()[:-3],
-        field(5, b"\xff\xfe"),
-        field(9, field(2, field(5, b"")) * 3)[:-1],
-    ],
-    ids=["no tag", "too long", "cut", "not UTF-8", "cut inside"],
-)
-def test_a_span_that_is_not_protobuf_costs_only_itself(payload: bytes) -> None:
-    a, c = (Sent(n, id=i).message.SerializeToString() for i, n in ((1, "a"), (3, "c")))
-    found = receive_traces(wire.request(a, payload, c), None, PROTOBUF, source_of)
-    assert [s.name for s in kept(found)] == ["a", "c"]
-    assert found.rejected == 1
-    assert "malformed protobuf" in found.message
-
-
-def test_unknown_fields_of_protobuf_are_passed_over() -> None:
-    unknown = field(77, b"later") + tag(78, VARINT) + varint(2**64 - 1)
-    unknown += tag(79, FIXED64) + bytes(8) + tag(80, FIXED32) + bytes(4)
-    span = Sent("a").message.SerializeToString() + unknown
-    resource = unknown + field(2, unknown + field(2, span)) + field(3, b"schema")
-    found = receive_traces(unknown + field(1, resource), None, PROTOBUF, source_of)
-    assert [s.name for s in kept(found)] == ["a"]
-    assert found.rejected == 0
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"\x0a",
-        b"\x0a\x05abc",
-        b"\x0b",
-        b"\x0c",
-        b"\x0f",
-        b"\x09\x00",
-        b"\x0d\x00",
-        b"\x08",
-        b"\xff" * 11,
-        b"\x02\x00",
-        b"{}",
-        field(1, b"\x12\x02"),
-        field(1, field(1, b"\xff")),
-        field(1, field(1, field(1, field(1, b"\xff\xfe")))),
-    ],
-)
-@pytest.mark.parametrize("receive", [receive_traces, receive_logs])
-def test_outer_levels_that_are_not_protobuf_are_refused(
-    body: bytes, receive: Callable[..., Received]
-) -> None:
-    with pytest.raises(PayloadError, match="malformed protobuf"):
-        receive(body, None, PROTOBUF, source_of)
-
-
-# What JSON alone can write.
-
-GOOD: dict[str, Any] = {
-    "traceId": trace_id(1).hex(),
-    "spanId": span_id(1).hex(),
-    "name": "good",
-    "startTimeUnixNano": str(ns(0)),
-    "endTimeUnixNano": str(ns(5)),
-}
-
-
-def from_json(*spans: Any, **outer: Any) -> Received:
-    body = {"resourceSpans": [{"scopeSpans": [{"spans": list(spans)}]}], **outer}
-    return receive_traces(json.dumps(body).encode(), None, JSON, source_of)
-
-
-def one(**fields: Any) -> Any:
-    (span,) = kept(from_json({**GOOD, **fields}))
-    return span
-
-
-def test_ids_are_hexadecimal_in_either_case() -> None:
-    span = one(traceId="ABCDEF" + "0" * 25 + "a", parentSpanId="00f067aa0ba902b7")
-    assert span.trace_id.hex() == "abcdef" + "0" * 25 + "a"
-    assert span.parent_id.hex() == "00f067aa0ba902b7"
-
-
-def test_ids_in_base64_are_refused_by_name() -> None:
-    found = from_json({**GOOD, "traceId": "W47/95gDgQPS5G+4r6PCYw=="}, GOOD)
-    assert len(kept(found)) == 1
-    assert "traceId 'W47/95gDgQPS5G+4r6PCYw==': expected hexadecimal digits" in found.message
-
-
-def test_64_bit_integers_are_strings_or_numbers() -> None:
-    key = "gen_ai.usage.input_tokens"
-    for text in (str, int):
-        tokens = {"key": key, "value": {"intValue": text(2**53 + 1)}}
-        chat = {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}}
-        span = one(
-            startTimeUnixNano=text(ns(1)),
-            endTimeUnixNano=text(ns(1) + 3),
-            attributes=[tokens, chat],
-            flags=text(0x300),
-            parentSpanId=span_id(9).hex(),
-            droppedAttributesCount=text(3),
-        )
-        assert (span.start_ns, span.duration_ns, span.entry) == (ns(1), 3, True)
-        assert span.facts == {"prompt_tokens": 2**53 + 1, "dropped": 3}
-
-
-@pytest.mark.parametrize("code", [2, "STATUS_CODE_ERROR"])
-def test_enums_are_integers_and_names_are_tolerated(code: object) -> None:
-    assert one(status={"code": code}).error
-    assert not one(status={"code": 1 if isinstance(code, int) else "STATUS_CODE_OK"}).error
-    assert one(kind=3 if isinstance(code, int) else "SPAN_KIND_CLIENT").name == "good"
-
-
-def test_unknown_fields_of_json_are_ignored() -> None:
-    value = {"stringValue": "RETRIEVER", "laterValue": [1]}
-    attribute = {"key": "openinference.span.kind", "value": value, "later": {}}
-    span = one(later={"deep": [[{}]]}, attributes=[attribute], events=[{"name": "x", "later": 1}])
-    assert span.kind == "retrieve"
-    assert len(kept(from_json(GOOD, later=[None], partialSuccess={}))) == 1
-
-
-def test_null_is_no_value() -> None:
-    empty = dict.fromkeys(
-        ("parentSpanId", "traceState", "flags", "attributes", "droppedAttributesCount", "events",
-         "status", "kind", "links", "endTimeUnixNano")
-    )  # fmt: skip
-    span = one(**empty)
-    assert (span.parent_id, span.entry, span.duration_ns, span.facts) == (None, True, None, {})
-    attributes = [
-        {"key": "input.value", "value": None},
-        {"key": None, "value": {"stringValue": "x"}},
-        {"key": "output.value", "value": {"stringValue": None, "arrayValue": {"values": None}}},
-        {"key": "autorag.stage", "value": {"intValue": None, "stringValue": "retrieve"}},
-    ]
-    happened = [{"name": None, "timeUnixNano": None, "attributes": None}]
-    span = one(name=None, status={"code": None}, attributes=attributes, events=happened)
-    assert (span.name, span.kind, span.error) == ("", "retrieve", False)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"resourceSpans": None},
-        {"resourceSpans": [{"resource": None, "scopeSpans": None}]},
-        {"resourceSpans": [{"resource": {"attributes": None}, "scopeSpans": [{"spans": None}]}]},
-        {"resourceSpans": [{"scopeSpans": [{"scope": None, "spans": []}]}]},
-        {},
-    ],
-)
-def test_an_empty_request_is_one(body: Any) -> None:
-    found = receive_traces(json.dumps(body).encode(), None, JSON, source_of)
-    assert (found.batch, found.rejected, found.message) == ([], 0, "")
-    assert receive_logs(json.dumps(body).encode(), None, JSON, source_of) == found
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"traceId": 5},
-        {"traceId": "zz" * 16},
-        {"name": ["x"]},
-        {"startTimeUnixNano": "noon"},
-        {"startTimeUnixNano": 1.5},
-        {"startTimeUnixNano": "-5"},
-        {"endTimeUnixNano": "1" * 30},
-        {"endTimeUnixNano": "1" * 5000},
-        {"flags": "x"},
-        {"attributes": {"input.value": "x"}},
-        {"attributes": [{"key": "input.value", "value": "x"}]},
-        {"attributes": [{"key": "input.value", "value": {"doubleValue": "many " * 99}}]},
-        {"attributes": [{"key": "input.value", "value": {"intValue": "9" * 400}}]},
-        {"attributes": [{"key": "input.value", "value": {"boolValue": "true"}}]},
-        {"events": [5]},
-        {"status": 2},
-        {"droppedAttributesCount": 10**30},
-    ],
-)
-def test_a_value_of_the_wrong_type_costs_only_its_span(fields: dict[str, Any]) -> None:
-    found = from_json({**GOOD, **fields}, GOOD)
-    assert len(kept(found)) == 1
-    assert found.rejected == 1
-    assert 5 < len(found.message) < 300
-
-
-@pytest.mark.parametrize("bad", [None, 5, "x", [], [GOOD], True])
-def test_what_is_no_object_costs_only_itself(bad: Any) -> None:
-    found = from_json(bad, GOOD)
-    assert (len(kept(found)), found.rejected) == (1, 1)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"[]", b"null", b"5", b"{", b'{"resourceSpans": {}}', b'{"resourceSpans": [{]}',
-     b'{"resourceSpans": [{"scopeSpans": [5]}]}', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000,
-     b'{"resourceSpans": [{"resource": {"attributes": '
-     b'[{"key": "service.name", "value": {"stringValue": 5}}]}}]}'],
-)  # fmt: skip
-def test_outer_levels_that_are_not_json_are_refused(body: bytes) -> None:
-    with pytest.raises(PayloadError, match="malformed JSON"):
-        receive_traces(body, None, JSON, source_of)
-
-
-def test_half_a_character_costs_nothing_else() -> None:
-    """JavaScript cuts texts between the halves of a character and writes the half as an escape."""
-    body = json.dumps(
-        {"resourceSpans": [{"scopeSpans": [{"spans": [
-            {**GOOD, "name": "cut \ud83d"},
-            {**GOOD, "name": "\ude00 cut", "spanId": span_id(2).hex()},
-            {**GOOD, "name": "whole \U0001f600 \\ud83d", "spanId": span_id(3).hex()},
-        ]}]}]}
-    ).encode()  # fmt: skip
-    assert rb"\ud83d\ude00 \\ud83d" in body
-    found = receive_traces(body, None, JSON, source_of)
-    names = ["cut \ufffd", "\ufffd cut", "whole \U0001f600 \\ud83d"]
-    assert [s.name for s in kept(found)] == names
-
-
-@given(st.text(st.characters(exclude_categories=())), st.text(st.characters(exclude_categories=())))
-def test_any_text_that_json_can_write_is_received(name: str, key: str) -> None:
-    attribute = {"key": key, "value": {"stringValue": name}}
-    assert len(kept(from_json({**GOOD, "name": name, "attributes": [attribute]}))) == 1
 
 
 # Metrics are counted, and nothing else.

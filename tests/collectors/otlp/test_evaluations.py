@@ -26,8 +26,8 @@ from tests.collectors.otlp.spans import (
     span_id,
     trace_id,
 )
+from tests.collectors.otlp.stories import KIND
 
-KIND = "openinference.span.kind"
 RESULT = "gen_ai.evaluation.result"
 NAME, SCORE, LABEL = (f"gen_ai.evaluation.{p}" for p in ("name", "score.value", "score.label"))
 BOTH = pytest.mark.parametrize("type_", [PROTOBUF, JSON])

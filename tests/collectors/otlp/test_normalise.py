@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,35 +10,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.otlp.dialects import FIRST_TOKEN_EVENTS
-from collectors.otlp.normalise import ID_CHARS, KEPT_IDS, NAME_CHARS, text_hash
+from collectors.otlp.normalise import text_hash
 from tests.collectors.otlp.spans import (
-    ANSWER,
-    DIALECTS,
-    DOCUMENTS,
-    PROMPT,
-    QUESTION,
     REMOTE_PARENT,
-    RERANKED,
     Sent,
     arrived,
-    constructed,
-    documents,
+    below,
     facts,
     received,
     request,
 )
+from tests.collectors.otlp.stories import (
+    DIALECTS,
+    HASHES,
+    IDS,
+    KIND,
+    OPERATION,
+    PROMPT,
+    QUESTION,
+    SCORES,
+    documents,
+)
 
-KIND = "openinference.span.kind"
-OPERATION = "gen_ai.operation.name"
 RETRIEVE, RERANK, CHAT = {KIND: "RETRIEVER"}, {KIND: "RERANKER"}, {OPERATION: "chat"}
-IDS = [id_ for id_, _, _ in DOCUMENTS]
-SCORES = [score for _, score, _ in DOCUMENTS]
-HASHES = [text_hash(text) for _, _, text in DOCUMENTS]
-
-
-def below(attributes: Mapping[str, Any], **sent: Any) -> Mapping[str, Any]:
-    """Facts of a span that is not the first of its request."""
-    return facts("a span", attributes, parent=9, **sent)
 
 
 def test_the_facts_of_a_request_in_openinference() -> None:
@@ -69,193 +61,6 @@ def test_the_facts_of_a_request_in_openllmetry() -> None:
     asked = {"query": text_hash(QUESTION), "query_chars": len(QUESTION)}
     assert spans["retrieve"] == {**asked, "documents": 3, "ids": HASHES}
     assert spans["rerank"] == {"input_documents": 3, "documents": 2, "ids": [IDS[0], IDS[2]]}
-
-
-# What was said is never kept.
-
-SECRET = "the patient's name"
-SAID = [
-    "input.value",
-    "output.value",
-    "traceloop.entity.input",
-    "traceloop.entity.output",
-    "gen_ai.task.input",
-    "gen_ai.task.output",
-    "gen_ai.retrieval.query.text",
-    "gen_ai.retrieval.documents",
-    "gen_ai.input.messages",
-    "gen_ai.output.messages",
-    "gen_ai.system_instructions",
-    "reranker.query",
-    "llm.prompt_template.template",
-    "llm.prompt_template.variables",
-    "llm.prompts",
-    "llm.input_messages.0.message.content",
-    "llm.output_messages.0.message.content",
-    "embedding.embeddings.0.embedding.text",
-    "retrieval.documents.0.document.content",
-    "retrieval.documents.0.document.metadata",
-    "reranker.input_documents.0.document.content",
-    "reranker.output_documents.0.document.content",
-    "annotations.0.annotation.explanation",
-    "gen_ai.evaluation.explanation",
-    "exception.message",
-    "db.statement",
-    "metadata",
-    "user.id",
-]
-CALLS = ["query", "question", "inputs", "args", "text", "nodes", "documents", "outputs"]
-kinds = st.sampled_from(
-    [{KIND: k} for k in ("RETRIEVER", "RERANKER", "EMBEDDING", "LLM", "CHAIN", "PROMPT")]
-    + [{OPERATION: o} for o in ("chat", "retrieval", "embeddings", "execute_task", "rerank")]
-)
-texts = st.builds(lambda a, b: f"{a}{SECRET}{b}", st.text(max_size=9), st.text(max_size=9))
-contents = st.one_of(
-    texts,
-    st.builds(lambda k, t: json.dumps({k: t}), st.sampled_from(CALLS), texts),
-    st.builds(lambda k, t: json.dumps({k: {"kwargs": [t]}}), st.sampled_from(CALLS), texts),
-    st.builds(lambda k, t: json.dumps({k: [{"page_content": t}]}), st.sampled_from(CALLS), texts),
-    st.builds(lambda t: json.dumps([{"kwargs": {"page_content": t, "metadata": t}}]), texts),
-    st.builds(lambda t: [t, {"text": t}], texts),
-    st.builds(lambda t: {"content": t}, texts),
-)
-
-
-@given(kinds, st.dictionaries(st.sampled_from(SAID), contents), st.booleans())
-def test_what_was_said_is_never_kept(
-    kind: dict[str, Any], said: dict[str, Any], root: bool
-) -> None:
-    events = [("exception", 0.5, said), ("gen_ai.evaluation.result", 0.5, said)]
-    sent = Sent("s", {**said, **kind}, parent=None if root else 9, events=events)
-    assert SECRET not in repr(arrived(sent))
-    assert SECRET not in repr(received(request([sent])))
-
-
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_nothing_of_a_request_is_kept_in_words(dialect: str) -> None:
-    shown = repr(arrived(*DIALECTS[dialect]()))
-    for text in (QUESTION, ANSWER, PROMPT, *(t for _, _, t in DOCUMENTS)):
-        assert text not in shown
-        assert text[4:20] not in shown
-
-
-def test_vectors_are_not_kept() -> None:
-    vector = [0.123456 + i for i in range(384)]
-    told = below({KIND: "EMBEDDING", "embedding.embeddings.0.embedding.vector": vector})
-    assert told == {"texts": 1}
-
-
-# Documents
-
-
-@pytest.mark.parametrize("number", [1, 19, KEPT_IDS, KEPT_IDS + 1, 100])
-def test_the_first_documents_are_kept_and_all_are_counted(number: int) -> None:
-    some = [(f"d{i}", 1 - i / 128, f"text {i}") for i in range(number)]
-    told = below({**RETRIEVE, **documents("retrieval.documents", some)})
-    assert told["documents"] == number
-    assert told["ids"] == [f"d{i}" for i in range(min(number, KEPT_IDS))]
-    assert told["scores"] == [1 - i / 128 for i in range(min(number, KEPT_IDS))]
-
-
-def test_their_order_is_that_of_their_numbers_and_not_that_of_arrival() -> None:
-    attributes = documents("retrieval.documents", DOCUMENTS)
-    told = below({**dict(reversed(attributes.items())), **RETRIEVE})
-    assert told["ids"] == IDS
-
-
-def test_documents_that_the_sdk_dropped_are_counted_and_their_ids_unknown() -> None:
-    """Attributes are dropped from the first on: the best documents go first."""
-    some = documents("retrieval.documents", [(f"d{i}", 0.5, "text") for i in range(100)])
-    left = {k: v for k, v in some.items() if int(k.split(".")[2]) >= 37}
-    told = below({**RETRIEVE, **left}, dropped=37 * 3)
-    assert told == {"documents": 100, "dropped": 111}
-
-
-def test_the_rank_of_a_document_is_kept_where_those_before_it_were_dropped() -> None:
-    some = documents("retrieval.documents", [(f"d{i}", 1.0, "text") for i in range(4)])
-    left = {k: v for k, v in some.items() if int(k.split(".")[2]) >= 2}
-    told = below({**RETRIEVE, **left})
-    assert told["ids"] == [None, None, "d2", "d3"]
-    assert told["scores"] == [None, None, 1.0, 1.0]
-
-
-def test_ids_that_stand_only_in_the_output_are_found_by_rank() -> None:
-    """LangChain numbers contents, and lists the ids in its output alone."""
-    some = documents("retrieval.documents", DOCUMENTS)
-    attributes = {k: v for k, v in some.items() if k.endswith("content")}
-    listed = {"documents": [{"id": id_, "page_content": text} for id_, _, text in DOCUMENTS]}
-    output = {"output.value": json.dumps(listed)}
-    assert below({**RETRIEVE, **attributes, **output})["ids"] == IDS
-    last = {k: v for k, v in attributes.items() if ".2." in k}
-    assert below({**RETRIEVE, **last, **output})["ids"] == IDS
-    shorter = {"output.value": json.dumps({"documents": listed["documents"][:1]})}
-    assert below({**RETRIEVE, **attributes, **shorter})["ids"] == HASHES
-
-
-@pytest.mark.parametrize(
-    ("value", "ids"),
-    [
-        ([{"id": "a"}, {"id": "b"}], ["a", "b"]),
-        ([{"id": 7}, {"id": ""}, {}], ["7", None, None]),
-        ({"documents": [{"id": "a", "score": 2}]}, ["a"]),
-        ({"outputs": [{"page_content": "x"}]}, [text_hash("x")]),
-        (constructed(DOCUMENTS), IDS),
-        ({"nodes": ["<NodeWithScore(…)>", "<NodeWithScore(…)>"]}, None),
-        (["text", 5, None, []], None),
-    ],
-)
-def test_documents_in_one_attribute(value: Any, ids: list[str | None] | None) -> None:
-    for written in (json.dumps(value), value):
-        told = below({OPERATION: "retrieval", "gen_ai.retrieval.documents": written})
-        assert told.get("ids") == ids
-        listed = value if isinstance(value, list) else next(iter(value.values()))
-        assert told["documents"] == len(listed)
-
-
-@pytest.mark.parametrize(
-    "output", ["", "three of them", "{}", '{"documents": 3}', "[", "5", "null"]
-)
-def test_an_output_that_is_no_list_counts_nothing(output: str) -> None:
-    assert below({**RETRIEVE, "output.value": output}) == {}
-
-
-def test_no_documents_is_a_number_too() -> None:
-    assert below({**RETRIEVE, "output.value": "[]"}) == {"documents": 0}
-
-
-@pytest.mark.parametrize("score", ["0.5", True, float("nan"), float("inf"), -float("inf"), None])
-def test_a_score_that_is_no_number_is_unknown(score: Any) -> None:
-    some = [("a", score, "text"), ("b", 0.25, "text")]
-    told = below({**RETRIEVE, **documents("retrieval.documents", some)})
-    assert told["scores"] == [None, 0.25]
-    assert "scores" not in below({**RETRIEVE, **documents("retrieval.documents", some[:1])})
-
-
-@pytest.mark.parametrize("number", ["9" * 30, "9" * 400, "1e400", "-" + "9" * 25])
-def test_a_number_beyond_all_sense_is_unknown(number: str) -> None:
-    listed = f'[{{"id": "a", "score": {number}}}, {{"id": "b", "score": 0.5}}]'
-    told = below({**RETRIEVE, "output.value": listed})
-    assert told.get("scores", [None, 0.5]) == [None, 0.5]
-
-
-def test_a_reranker_counts_what_it_was_handed() -> None:
-    attributes = documents("reranker.input_documents", DOCUMENTS)
-    assert below({**RERANK, **attributes})["input_documents"] == 3
-    handed = {"input.value": json.dumps({"inputs": constructed(DOCUMENTS)})}
-    told = below({**RERANK, **handed, "output.value": json.dumps(constructed(RERANKED))})
-    assert (told["input_documents"], told["documents"]) == (3, 2)
-    assert "input_documents" not in below({**RERANK, "input.value": QUESTION})
-
-
-def test_long_ids_and_names_are_cut() -> None:
-    some = [("i" * 500, 1.0, "text")]
-    (span,) = arrived(Sent("n" * 500, {**RETRIEVE, **documents("retrieval.documents", some)}))
-    assert (len(span.name), [len(i) for i in span.facts["ids"]]) == (NAME_CHARS, [ID_CHARS])
-
-
-def test_a_name_beyond_the_limit_tells_the_kind_by_what_is_kept() -> None:
-    (span,) = arrived(Sent("n" * 500 + " rerank", {KIND: "CHAIN"}))
-    assert span.kind == "chain"
 
 
 # The question
