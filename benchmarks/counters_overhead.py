@@ -33,6 +33,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 
 from collectors.counters import Counters
+from collectors.counters.counters import call_all
 
 BLOCK_S = 0.010
 BAR = 0.01
@@ -116,9 +117,9 @@ def sources(counters: Counters, work: Work, repeats: int) -> dict[str, Sequence[
     for repeat in range(repeats):
         source = counters.sources[repeat % len(counters.sources)]
         began = time.perf_counter()
-        begun = source.begin()
+        call_all(source.begins)
         inside = timed(work)
-        source.end(begun)
+        call_all(source.ends)
         seconds[type(source).__name__].append(time.perf_counter() - began - inside)
     return seconds
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, astuple, dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
@@ -187,10 +187,10 @@ def _spans_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[Row[
     columns = (spans.c[name] for name in _SPAN)
     query = select(*columns).where(spans.c.trace.in_(ids))
     ordered = query.order_by(spans.c.trace, spans.c.span_id)
-    rows = connection.execution_options(yield_per=READ_ROWS).execute(ordered)
+    parts = connection.execution_options(yield_per=READ_ROWS).execute(ordered).partitions()
     kept: dict[int, list[Row[Any]]] = {}
     read = 0
-    for trace, group in groupby(rows, key=itemgetter(0)):
+    for trace, group in groupby(chain.from_iterable(parts), key=itemgetter(0)):
         kept[trace] = [row for i, row in enumerate(group) if i <= MAX_TRACE_SPANS]
         read += len(kept[trace])
         if read >= MOST_READ_SPANS:

@@ -32,7 +32,7 @@ RESET_PEAK = b"5"
 
 @dataclass(eq=False, slots=True)
 class Block:
-    """A measured block and the highest peak found while it ran, in the kernel's 1024 bytes."""
+    """A measured block: the highest peak that was found before the kernel's started again."""
 
     peak_kb: int = 0
 
@@ -77,8 +77,7 @@ class Memory:
         self._reset = io.FileIO(RESET_FILE, "w")
         self._start_again = partial(self._reset.write, RESET_PEAK)
         with _lock:
-            if _running:
-                tell_running(peak_in_status_kb())
+            tell_running(peak_in_status_kb())
             self._start_again()
             told, own = self._usage().ru_maxrss, peak_in_status_kb()
         self._least_own_kb = told if told <= own else told + 1
@@ -91,17 +90,17 @@ class Memory:
         with _lock:
             if _running:
                 tell_running(self._peak_kb())
-            self._start_again()
             _running.append(block)
+            self._start_again()
         return block
 
     def _end(self) -> int:
         """The peak of the block that began last."""
         block = self._blocks.pop()
         with _lock:
-            tell_running(self._peak_kb())
+            now_kb = self._peak_kb()
             _running.remove(block)
-        return block.peak_kb
+        return max(block.peak_kb, now_kb)
 
     def _peak_kb(self) -> int:
         """The peak since it started again. From ``least_own_kb`` on, what ``getrusage`` tells is of

@@ -138,15 +138,18 @@ def parse_page(text: str, server: Kind, at: float) -> Page:
 
     series: dict[str, dict[Labels, float]] = {}
     cumulative = set()
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if math.isfinite(sample.value):
-                labels = frozenset(sample.labels.items())
-                if sample.name.endswith("_bucket"):
-                    float(sample.labels.get("le", ""))
-                series.setdefault(sample.name, {})[labels] = sample.value
-                if family.type in ("counter", "histogram"):
-                    cumulative.add(sample.name)
+    try:
+        families = list(text_string_to_metric_families(text))
+    except IndexError as error:  # the parser's, on some of what is no page
+        raise ValueError(str(error)) from error
+    for family, sample in ((f, s) for f in families for s in f.samples):
+        if math.isfinite(sample.value):
+            labels = frozenset(sample.labels.items())
+            if sample.name.endswith("_bucket"):
+                float(sample.labels.get("le", ""))
+            series.setdefault(sample.name, {})[labels] = sample.value
+            if family.type in ("counter", "histogram"):
+                cumulative.add(sample.name)
     return Page(server, at, series, frozenset(cumulative))
 
 

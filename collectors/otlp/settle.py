@@ -15,13 +15,14 @@ token of the last answer. Judgements are ``quality.NAME``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from autorag.stages import STAGES
 from autorag.telemetry import REQUEST, Observation, Phase, Span, Trace
+from collectors.otlp.dialects import SURE
 
 Interval = tuple[int, int]
 
@@ -128,13 +129,17 @@ class _Stage:
         outermost: in the order of time.
         below: span id of an outermost → the spans of its kind below it, each with the span id of
             the nearest one above it; parents come before their children.
+        told: names of the facts that any of them has.
     """
 
     outermost: Sequence[Span]
     below: dict[bytes, list[tuple[Span, bytes]]]
+    told: frozenset[str]
 
     def facts(self, name: str) -> list[Any]:
         """A fact of every call: the span's own, else those of the nested spans."""
+        if name not in self.told:
+            return []
         return [s.facts[name] for span in self.outermost for s in self.having(span, name)]
 
     def having(self, span: Span, name: str) -> list[Span]:
@@ -161,8 +166,11 @@ def settle(trace_id: bytes, spans: Sequence[Span], *, cut: bool) -> Trace:
     """
     spans = sorted(spans, key=_by_time)
     tree = _Tree.of(spans)
-    stages = {stage: found for stage in STAGES if (found := _stage(tree, stage)).outermost}
-    phase = _phase(stages)
+    kinds = {s.kind for s in spans}
+    phase = _phase(kinds)
+    if phase == "query" and _only_named(spans, "chunk"):
+        kinds.discard("chunk")
+    stages = {stage: _stage(tree, stage) for stage in STAGES if stage in kinds}
     weight = max((s.facts["weight"] for s in spans if "weight" in s.facts), default=1.0)
     entry = _entry(tree)
     start_ns = min(s.start_ns for s in spans)
@@ -200,17 +208,25 @@ _Observe = Callable[[str, str, float, str, Sequence[Span]], Observation]
 def _stage(tree: _Tree, kind: str) -> _Stage:
     outermost: list[Span] = []
     below: dict[bytes, list[tuple[Span, bytes]]] = {}
+    told: set[str] = set()
     for span_id, above in tree.above_it.items():
         span = tree.by_id[span_id]
         if span.kind != kind:
             continue
+        told.update(span.facts)
         if kind not in above:
             outermost.append(span)
         else:
             top, nearest = above[kind]
             below.setdefault(top.span_id, []).append((span, nearest.span_id))
-    stage = _Stage(sorted(outermost, key=_by_time), below)
-    return stage if kind != "generate" else _Stage(_streamed(tree, stage), below)
+    stage = _Stage(sorted(outermost, key=_by_time), below, frozenset(told))
+    return stage if kind != "generate" else replace(stage, outermost=_streamed(tree, stage))
+
+
+def _only_named(spans: Sequence[Span], stage: str) -> bool:
+    """Whether only names tell of a stage: while a question is answered, a chain that is named a
+    splitter packs the prompt."""
+    return all(s.confidence < SURE for s in spans if s.kind == stage)
 
 
 def _streamed(tree: _Tree, stage: _Stage) -> list[Span]:
@@ -231,11 +247,10 @@ def _until_streamed(tree: _Tree, span: Span, stage: _Stage) -> Span:
     return span._replace(duration_ns=end - span.start_ns)
 
 
-def _phase(stages: Iterable[str]) -> Phase | None:
-    found = set(stages)
-    if found & {"retrieve", "rerank", "generate"}:
+def _phase(kinds: Set[str]) -> Phase | None:
+    if kinds & {"retrieve", "rerank", "generate"}:
         return "query"
-    return "build" if found & {"parse", "chunk", "embed"} else None
+    return "build" if kinds & {"parse", "chunk", "embed"} else None
 
 
 def _entry(tree: _Tree) -> Span | None:

@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 
 from collectors.counters import Counters
+from collectors.counters.source import Source
 
 Block = Callable[[], object]
 Measure = Callable[[Block], Mapping[str, float | None]]
@@ -33,6 +34,18 @@ def measure(counters: Counters) -> Measure:
         return counters.values
 
     return run
+
+
+def around(source: Source, block: Block) -> dict[str, float]:
+    """What one source says of a block."""
+    begun = [call() for call in source.begins]
+    block()
+    ended = [call() for call in reversed(source.ends)]
+    return source.values(begun, ended[::-1])
+
+
+def nothing() -> None:
+    """A block that does nothing."""
 
 
 def burn(cpu_s: float) -> None:

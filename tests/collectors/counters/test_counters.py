@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -17,14 +18,12 @@ import pytest
 
 from collectors.counters import METRICS, Counters, capabilities
 from collectors.counters.memory import Memory, peak_in_status_kb
-from tests.collectors.counters.conftest import PAGE, Measure, burn, known, touch
+from collectors.counters.process import Io
+from collectors.counters.system import Pressure
+from tests.collectors.counters.conftest import PAGE, Measure, around, burn, known, nothing, touch
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux tells")
 MB = 1_000_000
-
-
-def nothing() -> None:
-    pass
 
 
 def used(values: Mapping[str, float | None]) -> float:
@@ -182,8 +181,7 @@ def test_a_peak_below_the_known_least_is_read_where_it_is_right() -> None:
     memory = touch(50)
     with closing(Memory()) as source:
         memory.close()
-        begun = source.begin()
-        values = source.values(begun, source.end(begun))
+        values = around(source, nothing)
     assert values["rss_peak_mb"] == pytest.approx(known_rss(), abs=4)
     assert values["rss_peak_mb"] <= peak_in_status_kb() * 1024 / MB + 4
 
@@ -243,6 +241,31 @@ def test_a_block_opens_nothing(counters: Counters) -> None:
     counters.start()
     assert len(os.listdir("/proc/self/fd")) == before
     counters.stop()
+
+
+def test_a_read_that_fails_costs_the_metrics_of_its_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As that of a cgroup does that was removed."""
+    gone = threading.Event()
+    real = os.pread
+
+    def pread(descriptor: int, size: int, offset: int) -> bytes:
+        if gone.is_set() and os.readlink(f"/proc/self/fd/{descriptor}").endswith("/io"):
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        return real(descriptor, size, offset)
+
+    monkeypatch.setattr("os.pread", pread)
+    with closing(Counters()) as counters:
+        with counters:
+            gone.set()
+        unknown = {m for m, v in counters.values.items() if v is None}
+        here = {m for m, why in counters.capabilities.items() if why is None}
+        assert unknown & here == {*Io.METRICS, *Pressure.METRICS}
+        gone.clear()
+        with counters:
+            pass
+        assert counters.values["io_read_syscalls"] == 0
 
 
 def test_capabilities_are_those_of_counters(counters: Counters) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import mmap
 import os
 import struct
 import subprocess
@@ -28,7 +27,7 @@ from collectors.counters.perf_event import (
     open_event,
     why_not,
 )
-from tests.collectors.counters.conftest import PAGE, burn, touch
+from tests.collectors.counters.conftest import PAGE, around, burn, nothing, touch
 
 SOFTWARE_EVENTS = GROUPS[:1]
 CLOCK = GROUPS[0][0]
@@ -57,9 +56,7 @@ def pack(enabled: int, running: int, *counts: int) -> bytes:
 
 @software
 def test_the_task_clock_is_the_time_on_the_cpu(events: PerfEvents) -> None:
-    begun = events.begin()
-    burn(0.05)
-    values = events.values(begun, events.end(begun))
+    values = around(events, lambda: burn(0.05))
     assert 0.05 <= values["perf_task_clock_s"] <= 0.07
 
 
@@ -68,13 +65,8 @@ def test_faults_count_from_the_first_moment() -> None:
     """Also before the thread is scheduled again."""
     for _ in range(5):
         with closing(PerfEvents(SOFTWARE_EVENTS)) as fresh:
-            memory = mmap.mmap(-1, 300 * PAGE)
-            begun = fresh.begin()
-            for page in range(300):
-                memory[page * PAGE] = 1
-            values = fresh.values(begun, fresh.end(begun))
-            memory.close()
-            assert 300 <= values["perf_page_faults"] <= 330
+            values = around(fresh, lambda: touch(1).close())
+            assert 1_000_000 / PAGE <= values["perf_page_faults"] <= 1_000_000 / PAGE + 50
 
 
 @software
@@ -93,14 +85,16 @@ def test_threads_that_run_already_count_and_so_do_later_ones() -> None:
     idle = threading.Thread(target=wait)
     for thread in (*early, idle):
         thread.start()
-    with closing(PerfEvents(SOFTWARE_EVENTS)) as events:
-        begun = events.begin()
+
+    def block() -> None:
         late = threading.Thread(target=work)
         late.start()
         go.set()
         for thread in (*early, late):
             thread.join()
-        values = events.values(begun, events.end(begun))
+
+    with closing(PerfEvents(SOFTWARE_EVENTS)) as events:
+        values = around(events, block)
     done.set()
     idle.join()
     assert 0.12 <= values["perf_task_clock_s"] <= 0.3
@@ -109,21 +103,20 @@ def test_threads_that_run_already_count_and_so_do_later_ones() -> None:
 
 @software
 def test_a_thread_that_ended_does_not_lose_its_counts(events: PerfEvents) -> None:
-    begun = events.begin()
-    for _ in range(5):
-        thread = threading.Thread(target=burn, args=(0.01,))
-        thread.start()
-        thread.join()
-    values = events.values(begun, events.end(begun))
+    def block() -> None:
+        for _ in range(5):
+            thread = threading.Thread(target=burn, args=(0.01,))
+            thread.start()
+            thread.join()
+
+    values = around(events, block)
     assert values["perf_task_clock_s"] >= 0.05
 
 
 @software
 def test_child_processes_do_not_count(events: PerfEvents) -> None:
-    begun = events.begin()
     program = "import time\nwhile time.process_time() < 0.3: pass"
-    subprocess.run([sys.executable, "-c", program], check=True)
-    values = events.values(begun, events.end(begun))
+    values = around(events, lambda: subprocess.run([sys.executable, "-c", program], check=True))
     assert values["perf_task_clock_s"] < 0.15
 
 
@@ -135,8 +128,7 @@ def test_without_hardware_counters_the_reason_is_told() -> None:
         if error.errno != errno.ENOENT:
             pytest.skip(f"this machine refuses for another reason: {error}")
     with closing(PerfEvents(GROUPS)) as opened:
-        begun = opened.begin()
-        values = opened.values(begun, opened.end(begun))
+        values = around(opened, nothing)
     for metric in ("perf_cycles", "perf_llc_load_misses"):
         assert metric not in values
         assert opened.missing[metric].startswith("ENOENT: ")
@@ -180,7 +172,7 @@ def test_an_unknown_machine_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("platform.machine", lambda: "pdp11")
     with closing(PerfEvents()) as opened:
         assert "pdp11" in opened.missing["perf_task_clock_s"]
-        assert opened.values(opened.begin(), opened.end([])) == {}
+        assert around(opened, nothing) == {}
     assert {"x86_64", "aarch64"} <= SYSCALL.keys()
 
 
@@ -196,8 +188,7 @@ def test_too_many_threads_for_the_descriptors_leave_no_half_count() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 10, hard))
     try:
         with closing(PerfEvents(SOFTWARE_EVENTS)) as opened:
-            begun = opened.begin()
-            values = opened.values(begun, opened.end(begun))
+            values = around(opened, nothing)
         assert len(os.listdir("/proc/self/fd")) == open_now
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from collectors.counters.gpu import READINGS, Gpu
+from tests.collectors.counters.conftest import around, nothing
 
 
 class NVMLError(Exception):
@@ -68,10 +69,12 @@ def test_sums_means_and_the_energy_of_the_block(monkeypatch: pytest.MonkeyPatch)
     module = install(monkeypatch, gpus)
     with closing(Gpu()) as source:
         assert source.missing == {}
-        begun = source.begin()
-        gpus[0]["mj"] += 30_000
-        gpus[1]["mj"] += 12_000
-        values = source.values(begun, source.end(begun))
+
+        def work() -> None:
+            gpus[0]["mj"] += 30_000
+            gpus[1]["mj"] += 12_000
+
+        values = around(source, work)
     assert values == {
         "gpu_utilization": pytest.approx(0.6),
         "gpu_memory_used_mb": pytest.approx(3000),
@@ -88,8 +91,7 @@ def test_a_field_that_one_gpu_lacks_is_unknown_and_says_so(
     del old["mj"]
     install(monkeypatch, [full(), old])
     with closing(Gpu()) as source:
-        begun = source.begin()
-        values = source.values(begun, source.end(begun))
+        values = around(source, nothing)
     assert source.missing == {"gpu_energy_j": "NVML: Not Supported"}
     assert set(values) == set(READINGS) - {"gpu_energy_j"}
 
@@ -98,16 +100,14 @@ def test_a_gpu_lost_during_a_block_is_unknown(monkeypatch: pytest.MonkeyPatch) -
     gpus = [full()]
     install(monkeypatch, gpus)
     with closing(Gpu()) as source:
-        begun = source.begin()
-        gpus[0].clear()
-        assert source.values(begun, source.end(begun)) == {}
+        assert around(source, gpus[0].clear) == {}
 
 
 def test_no_gpu_is_a_reason_and_the_library_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     module = install(monkeypatch, [])
     with closing(Gpu()) as source:
         assert set(source.missing.values()) == {"NVML: the driver shows no GPU"}
-        assert source.values(source.begin(), source.end(None)) == {}
+        assert around(source, nothing) == {}
     assert module.state == {"open": 0}
 
 

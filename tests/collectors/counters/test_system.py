@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.counters.source import Files
 from collectors.counters.system import Pressure, Throttling, throttled
 from collectors.pressure import waited_us
+from tests.collectors.counters.conftest import around, nothing
 
 
 def psi(some: int, full: int | None = None) -> str:
@@ -27,17 +28,10 @@ def write(folder: Path, **texts: str) -> None:
         (folder / name).write_text(text)
 
 
-def texts(files: Sequence[str], folder: Path) -> list[str]:
-    return [(folder / name).read_text() for name in files]
-
-
 def test_pressure_is_the_difference_of_totals(tmp_path: Path) -> None:
     write(tmp_path, cpu=psi(1000, 0), memory=psi(20, 10), io=psi(500, 400))
-    table = Pressure(tmp_path)
-    before = texts(("cpu", "memory", "io"), tmp_path)
-    write(tmp_path, cpu=psi(1700, 0), memory=psi(20, 10), io=psi(900, 650))
-    values = table.values(before, texts(("cpu", "memory", "io"), tmp_path))
-    close(table)
+    with closing(Pressure(tmp_path)) as source:
+        values = around(source, lambda: write(tmp_path, cpu=psi(1700, 0), io=psi(900, 650)))
     assert values == {
         "psi_cpu_some_us": 700,
         "psi_memory_some_us": 0,
@@ -45,31 +39,24 @@ def test_pressure_is_the_difference_of_totals(tmp_path: Path) -> None:
         "psi_io_some_us": 400,
         "psi_io_full_us": 250,
     }
-    assert table.missing == {}
-
-
-def close(table: Pressure | Throttling) -> None:
-    for file in table.files:
-        file.close()
+    assert source.missing == {}
 
 
 def test_a_kernel_without_psi_is_a_reason(tmp_path: Path) -> None:
-    table = Pressure(tmp_path)
-    assert table.files == []
-    assert set(table.missing) == set(Pressure.METRICS)
-    assert table.missing["psi_io_full_us"].startswith("ENOENT: ")
-    assert "no PSI" in table.missing["psi_io_full_us"]
-    assert str(tmp_path / "io") in table.missing["psi_io_full_us"]
+    source = Pressure(tmp_path)
+    assert set(source.missing) == set(Pressure.METRICS)
+    assert source.missing["psi_io_full_us"].startswith("ENOENT: ")
+    assert "no PSI" in source.missing["psi_io_full_us"]
+    assert str(tmp_path / "io") in source.missing["psi_io_full_us"]
+    assert around(source, nothing) == {}
 
 
 def test_one_missing_line_costs_one_metric(tmp_path: Path) -> None:
     write(tmp_path, cpu=psi(1), memory=psi(5), io=psi(7, 6))
-    table = Pressure(tmp_path)
-    told = texts(("cpu", "memory", "io"), tmp_path)
-    values = table.values(told, told)
-    close(table)
-    assert set(table.missing) == {"psi_memory_full_us"}
-    assert "no line 'full'" in table.missing["psi_memory_full_us"]
+    with closing(Pressure(tmp_path)) as source:
+        values = around(source, nothing)
+    assert set(source.missing) == {"psi_memory_full_us"}
+    assert "no line 'full'" in source.missing["psi_memory_full_us"]
     assert set(values) == set(Pressure.METRICS) - {"psi_memory_full_us"}
 
 
@@ -128,16 +115,16 @@ def tree_v1(root: Path) -> Path:
     return root / "sys/fs/cgroup/cpu"
 
 
-def throttling(root: Path, change: dict[Path, str]) -> tuple[dict[str, float], Throttling]:
+def throttling(root: Path, change: dict[Path, str]) -> dict[str, float]:
     """The values of a block in which these files change."""
-    table = Throttling(root)
-    paths = [Path(str(file.name)) for file in table.files]
-    before = [p.read_text() for p in paths]
-    for path, text in change.items():
-        path.write_text(text)
-    values = table.values(before, [p.read_text() for p in paths])
-    close(table)
-    return values, table
+
+    def block() -> None:
+        for path, text in change.items():
+            path.write_text(text)
+
+    with closing(Throttling(root)) as source:
+        assert source.missing == {}
+        return around(source, block)
 
 
 def test_version_2_adds_up_the_levels_and_leaves_the_root_out(tmp_path: Path) -> None:
@@ -149,65 +136,22 @@ def test_version_2_adds_up_the_levels_and_leaves_the_root_out(tmp_path: Path) ->
         top / "pod/cpu.stat": v2(6, 1_250_000),
         top / "pod/box/cpu.stat": v2(14, 4_500_000),
     }
-    values, table = throttling(tmp_path, changed)
+    values = throttling(tmp_path, changed)
     assert values["cgroup_throttled_s"] == pytest.approx(0.75)
     assert values["cgroup_throttled_periods"] == 5
-    assert table.missing == {}
 
 
 def test_version_1_is_read_from_the_cpu_controller(tmp_path: Path) -> None:
     top = tree_v1(tmp_path)
     write(top, **{"cpu.stat": v1(0, 0)})
     write(top / "box", **{"cpu.stat": v1(3, 10**9)})
-    values, _ = throttling(tmp_path, {top / "box/cpu.stat": v1(4, 3 * 10**9)})
+    values = throttling(tmp_path, {top / "box/cpu.stat": v1(4, 3 * 10**9)})
     assert values == {"cgroup_throttled_s": pytest.approx(2), "cgroup_throttled_periods": 1}
 
 
 def test_without_a_cpu_controller_there_is_a_reason(tmp_path: Path) -> None:
     top = tree_v2(tmp_path)
     write(top, **{"cpu.stat": "usage_usec 9\nuser_usec 9\nsystem_usec 0\n"})
-    values, table = throttling(tmp_path, {})
-    assert values == {}
-    assert table.files == []
-    assert set(table.missing) == set(Throttling.METRICS)
-    assert "CPU controller" in table.missing["cgroup_throttled_s"]
-
-
-def test_a_group_that_vanishes_costs_its_own_metrics(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file that can no longer be read leaves the others' numbers alone."""
-    write(tmp_path / "psi", cpu=psi(1), memory=psi(5, 1), io=psi(7, 6))
-    top = tree_v1(tmp_path)
-    write(top / "box", **{"cpu.stat": v1(3, 10**9)})
-
-    class HereThrottling(Throttling):
-        def __init__(self) -> None:
-            super().__init__(tmp_path)
-
-    class HerePressure(Pressure):
-        def __init__(self) -> None:
-            super().__init__(tmp_path / "psi")
-
-    files = Files((HereThrottling, HerePressure))
-    begun = files.begin()
-    monkeypatch.setattr("os.pread", failing_for(v1(3, 10**9)))
-    values = files.values(begun, files.end(begun))
-    files.close()
-    assert set(values) == set(Pressure.METRICS)
-
-
-def failing_for(text: str) -> object:
-    """``os.pread`` that answers as the kernel does for a removed group."""
-    import errno
-    import os
-
-    real = os.pread
-
-    def pread(descriptor: int, size: int, offset: int) -> bytes:
-        data = real(descriptor, size, offset)
-        if data.decode() == text:
-            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        return data
-
-    return pread
+    source = Throttling(tmp_path)
+    assert set(source.missing) == set(Throttling.METRICS)
+    assert "CPU controller" in source.missing["cgroup_throttled_s"]

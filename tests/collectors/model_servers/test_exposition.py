@@ -7,7 +7,7 @@ from bisect import bisect_left
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autorag.errors import InputError
@@ -119,7 +119,8 @@ def test_what_is_no_page_is_an_error(text: str) -> None:
         read(text)
 
 
-@given(st.text())
+@given(st.text(st.sampled_from('a{}=",# \n1_:\\le.TYPEhistogram')) | st.text())
+@example("{, =E:=h_I\n")
 def test_any_text_is_a_page_or_an_error(text: str) -> None:
     with suppress(ValueError):
         read(text)

@@ -32,7 +32,7 @@ from tests.collectors.otlp.stories import (
     documents,
 )
 
-RETRIEVE, RERANK, CHAT = {KIND: "RETRIEVER"}, {KIND: "RERANKER"}, {OPERATION: "chat"}
+RETRIEVE, CHAT = {KIND: "RETRIEVER"}, {OPERATION: "chat"}
 
 
 def test_the_facts_of_a_request_in_openinference() -> None:

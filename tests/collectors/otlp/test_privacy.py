@@ -20,9 +20,6 @@ from tests.collectors.otlp.stories import (
     QUESTION,
 )
 
-RETRIEVE, RERANK, CHAT = {KIND: "RETRIEVER"}, {KIND: "RERANKER"}, {OPERATION: "chat"}
-
-
 SECRET = "the patient's name"
 SAID = [
     "input.value",

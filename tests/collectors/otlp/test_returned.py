@@ -21,7 +21,7 @@ from tests.collectors.otlp.stories import (
     documents,
 )
 
-RETRIEVE, RERANK, CHAT = {KIND: "RETRIEVER"}, {KIND: "RERANKER"}, {OPERATION: "chat"}
+RETRIEVE, RERANK = {KIND: "RETRIEVER"}, {KIND: "RERANKER"}
 
 
 @pytest.mark.parametrize("number", [1, 19, KEPT_IDS, KEPT_IDS + 1, 100])
