@@ -6,7 +6,6 @@ import logging
 import signal
 import socket
 from contextlib import AbstractAsyncContextManager
-from typing import NoReturn
 
 import uvicorn
 from rich.console import Console
@@ -42,26 +41,22 @@ def run_serve(host: str, port: int, database: str | None) -> None:
         return running_service(url, fingerprint, parts.clock)
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, _end)
     with _listening(host, port) as listener:
         made = _admin_key(settings, url)
         address, bound = listener.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
-        _announce(console, f"http://{shown}:{bound}", made)
         config = uvicorn.Config(
             create_app(running),
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
-        uvicorn.Server(config).run(sockets=[listener])
-
-
-def _end(*_: object) -> NoReturn:
-    """End well: before the server runs at once, else after it has finished; it takes signals
-    itself meanwhile and raises them again at its end."""
-    raise SystemExit(0)
+        server = uvicorn.Server(config)
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            # The server catches them while it runs, and raises them again when it has ended.
+            signal.signal(ending, server.handle_exit)
+        _announce(console, f"http://{shown}:{bound}", made)
+        server.run(sockets=[listener])
 
 
 def _admin_key(settings: Settings, url: str) -> MadeKey | None:

@@ -42,7 +42,7 @@ def scrape(url: str, server: Kind, client: httpx2.Client, clock: Clock | None = 
     try:
         answer = client.get(page, timeout=TIMEOUT_S)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise MeasurementError(f"{server} {page}: {error or type(error).__name__}") from error
+        raise MeasurementError(f"{server} {page}: {str(error) or type(error).__name__}") from error
     if answer.status_code != 200:
         raise MeasurementError(f"{server} {page}: {answer.status_code}: {answer.text[:200]}")
     try:

@@ -40,6 +40,9 @@ ADDED = {
 
 NS = 1_000_000_000
 
+PROMPT = "prompt"
+"""What a chain does that is named a splitter while a question is answered: it packs the prompt."""
+
 MOST_ABOVE = 100
 """Spans above a streamed call among which the one is sought that was still open."""
 
@@ -164,12 +167,12 @@ def settle(trace_id: bytes, spans: Sequence[Span], *, cut: bool) -> Trace:
         spans: all that are known, at least one, in any order.
         cut: there are more that were not read.
     """
+    phase = _phase({s.kind for s in spans})
+    if phase == "query" and all(s.confidence < SURE for s in spans if s.kind == "chunk"):
+        spans = [s._replace(kind=PROMPT) if s.kind == "chunk" else s for s in spans]
     spans = sorted(spans, key=_by_time)
     tree = _Tree.of(spans)
     kinds = {s.kind for s in spans}
-    phase = _phase(kinds)
-    if phase == "query" and _only_named(spans, "chunk"):
-        kinds.discard("chunk")
     stages = {stage: _stage(tree, stage) for stage in STAGES if stage in kinds}
     weight = max((s.facts["weight"] for s in spans if "weight" in s.facts), default=1.0)
     entry = _entry(tree)
@@ -221,12 +224,6 @@ def _stage(tree: _Tree, kind: str) -> _Stage:
             below.setdefault(top.span_id, []).append((span, nearest.span_id))
     stage = _Stage(sorted(outermost, key=_by_time), below, frozenset(told))
     return stage if kind != "generate" else replace(stage, outermost=_streamed(tree, stage))
-
-
-def _only_named(spans: Sequence[Span], stage: str) -> bool:
-    """Whether only names tell of a stage: while a question is answered, a chain that is named a
-    splitter packs the prompt."""
-    return all(s.confidence < SURE for s in spans if s.kind == stage)
 
 
 def _streamed(tree: _Tree, stage: _Stage) -> list[Span]:
