@@ -54,7 +54,7 @@ def spread_text(rate: Rate) -> str:
 def note_text(rate: Rate) -> str:
     """What must be known to read a figure, in one line."""
     again = f"measured {rate.passes} times" if rate.passes > 1 else ""
-    busy = f"CPU pressure {rate.pressure:.0%}" if rate.busy else ""
+    busy = f"busy {rate.pressure:.0%}" if rate.busy else ""
     return ", ".join(part for part in (rate.note, again, busy) if part)
 
 

@@ -13,7 +13,8 @@ quartiles over the repeats:
 3. every source alone, its two reads in place.
 
 Then 1 again with threads that ran before the counters were opened (each of them is read on its
-own), and with as many that started after (the kernel adds them up).
+own), and with as many that started after (the kernel adds them up). On a machine that others keep
+busy the caches are colder and figures in place up to twice as high; give it a core of its own.
 """
 
 from __future__ import annotations
