@@ -103,7 +103,7 @@ def test_a_busy_machine_is_told() -> None:
     disturbed = replace(whole.rates["copy_one_gb_s"], busy=True, pressure=0.6, passes=3)
     text = render_profile(replace(whole, rates={**whole.rates, "copy_one_gb_s": disturbed}))
     assert "The machine was busy: 1 of" in text
-    assert "measured 3 times, CPU pressure 60%" in text
+    assert "measured 3 times, busy 60%" in text
     assert "busy" not in render_profile(whole)
 
 
@@ -167,6 +167,6 @@ def test_notes_and_spreads() -> None:
     assert spread_text(Rate(1.0, None, "s", 1)) == "—"
     assert spread_text(Rate(1.0, 0.051, "s", 7)) == "5.1%"
     assert note_text(Rate(1.0, 0.1, "s", 7, 0.5, 2, True, "n = 2")) == (
-        "n = 2, measured 2 times, CPU pressure 50%"
+        "n = 2, measured 2 times, busy 50%"
     )
     assert note_text(Rate(1.0, 0.1, "s", 7)) == ""
