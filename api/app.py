@@ -29,6 +29,7 @@ def create_app(running: Callable[[], AbstractAsyncContextManager[Service]]) -> F
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.include_router(health.router)
     app.include_router(telemetry.router)

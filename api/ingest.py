@@ -11,10 +11,12 @@ import asyncio
 import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from autorag.errors import BusyError
 from autorag.telemetry import UNASSIGNED, Source
+from collectors.otlp import dialects
 from collectors.otlp.answer import Signal, success
 from collectors.otlp.receive import Received, receive_logs, receive_metrics, receive_traces
 from store.telemetry import TelemetryStore
@@ -57,8 +59,13 @@ class Ingest:
         """Whether a request is being taken in."""
         return self._running > 0
 
-    async def export(self, signal: Signal, wire: bytes, encoding: str | None, type_: str) -> bytes:
+    async def export(
+        self, signal: Signal, wire: bytes, encoding: str | None, type_: str, here: bool
+    ) -> bytes:
         """Take in one request; returns the body of the answer once everything is on disk.
+
+        Args:
+            here: it was sent from this machine.
 
         Raises:
             PayloadError: the body cannot be read.
@@ -70,7 +77,8 @@ class Ingest:
         receive = receive_traces if signal == "traces" else receive_logs
         async with self._turn:
             await self._room.wait()
-            received: Received = await self._decode(receive, wire, encoding, type_, self._source)
+            source_of = partial(self._source, here)
+            received: Received = await self._decode(receive, wire, encoding, type_, source_of)
             spans = sum(len(some) for _, some in received.batch)
             self._hold(spans)
         try:
@@ -106,10 +114,10 @@ class Ingest:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._decoder, receive, *arguments)
 
-    def _source(self, resource: dict[str, Any]) -> Source:
+    def _source(self, here: bool, resource: dict[str, Any]) -> Source:
         """Who sent something. Nobody is registered: the name that it gave itself is kept."""
         host = _text(resource.get("host.name"))
-        here = self._hardware if host == self._host else None
+        same = host == self._host or (host is None and here)
         return Source(
             UNASSIGNED,
             _text(resource.get("autorag.app")) or _text(resource.get("service.name")),
@@ -117,7 +125,8 @@ class Ingest:
             _text(resource.get("autorag.document_version")),
             _text(resource.get("service.instance.id")),
             host,
-            _text(resource.get("autorag.hardware")) or here,
+            _text(resource.get("autorag.hardware")) or (self._hardware if same else None),
+            dialects.VERSION,
         )
 
 

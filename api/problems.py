@@ -26,6 +26,11 @@ def problem(status: int, detail: str, headers: Any = None, **members: Any) -> Re
     return Response(content, status, headers, media_type="application/problem+json")
 
 
+def first_line(error: BaseException) -> str:
+    """What a log needs of an error: databases add the statement below."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Let the app answer every error with a problem document."""
     app.add_exception_handler(HTTPException, _http)
@@ -51,7 +56,7 @@ async def _known(_: Request, error: Exception) -> Response:
         return problem(400, str(error), key=error.key, value=error.value)
     if isinstance(error, BusyError):
         return problem(503, str(error), {"Retry-After": str(RETRY_AFTER_S)})
-    log.error("%s", error)
+    log.error("%s", first_line(error))
     return problem(500, "the service failed; its log says why")
 
 

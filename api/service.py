@@ -7,9 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-
-from sqlalchemy import text
+from dataclasses import dataclass, field
 
 from api.auth import hashed
 from api.ingest import Ingest
@@ -30,12 +28,13 @@ READY_WITHIN_S = 5.0
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of a running service."""
+    """The parts of a running service. ``checking`` lets one question about readiness, which needs
+    no key, look at the databases at a time, so that many do not fill the writer's queue."""
 
     keys: KeyRepository
     telemetry: TelemetryStore
-    writer: BatchWriter
     ingest: Ingest
+    checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def is_admin(self, key: str | None) -> bool:
         """Whether this key may do everything."""
@@ -47,9 +46,9 @@ class Service:
         Raises:
             AutoragError, TimeoutError: they cannot.
         """
-        async with asyncio.timeout(READY_WITHIN_S):
+        async with asyncio.timeout(READY_WITHIN_S), self.checking:
             await asyncio.to_thread(self.keys.any_live)
-            await asyncio.wrap_future(self.writer.submit(lambda c: c.execute(text("SELECT 1"))))
+            await asyncio.wrap_future(self.telemetry.check())
 
     async def settle_all(self) -> None:
         """Settle what is due. Senders wait for their answers and nobody for observations, so it
@@ -84,7 +83,7 @@ async def running_service(database: str, hardware: str, clock: Clock) -> AsyncIt
         writer = stack.enter_context(BatchWriter(telemetry))
         store = TelemetryStore(telemetry, writer, clock)
         ingest = stack.enter_context(Ingest(store, hardware))
-        service = Service(KeyRepository(control, clock), store, writer, ingest)
+        service = Service(KeyRepository(control, clock), store, ingest)
         settling = asyncio.create_task(service.keep_settling())
         try:
             yield service

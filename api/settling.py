@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from sqlalchemy.exc import OperationalError
+
+from autorag.errors import StoreError
 from autorag.telemetry import Trace
 from collectors.otlp.settle import settle
 from store.telemetry import DueTrace, Settled, TelemetryStore
@@ -20,9 +23,25 @@ TRACES = 200
 def settle_due(store: TelemetryStore, idle_s: float = IDLE_S) -> int:
     """Settle the traces that are due, at most :data:`TRACES` of them; returns how many."""
     due = store.due(idle_s, TRACES)
-    if due:
-        store.settle([_settled(trace) for trace in due]).result()
+    if not due:
+        return 0
+    settled = [_settled(trace) for trace in due]
+    try:
+        store.settle(settled).result()
+    except StoreError as error:
+        if isinstance(error.__cause__, OperationalError):
+            raise  # the database itself fails: every trace would
+        for one in settled:
+            _settle_alone(store, one)
     return len(due)
+
+
+def _settle_alone(store: TelemetryStore, settled: Settled) -> None:
+    """Record one trace of a batch that could not be recorded, so that it holds back no other."""
+    try:
+        store.settle([settled]).result()
+    except StoreError as error:
+        log.warning("trace %s was not settled: %s", settled.trace.trace_id.hex(), error)
 
 
 def _settled(due: DueTrace) -> Settled:

@@ -37,6 +37,7 @@ class Source:
         instance: one process of the app.
         host: name of its machine.
         hardware: fingerprint of that machine's hardware profile.
+        aliases: version of the table that its spans were understood by.
     """
 
     app: str
@@ -46,6 +47,7 @@ class Source:
     instance: str | None = None
     host: str | None = None
     hardware: str | None = None
+    aliases: int | None = None
 
 
 class Span(NamedTuple):

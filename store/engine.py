@@ -127,11 +127,14 @@ def _prepare_sqlite(synchronous: Synchronous, connection: Any, _: Any) -> None:
 
 
 def _into_wal(connection: Any) -> None:
-    """Switch to WAL. The busy timeout does not cover this when several processes open a new file
+    """Switch to WAL, and a new file to giving back pages step by step, which is heeded before its
+    first table only. The busy timeout does not cover this when several processes open a new file
     at once, so it is tried again for as long."""
     until = time.monotonic() + BUSY_TIMEOUT_MS / 1e3
     while True:
         try:
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):
+                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
             return
         except sqlite3.OperationalError:

@@ -23,10 +23,11 @@ class KeyRepository(Repository):
             connection.execute(insert(keys), self._row(hash_, origin))
 
     def set_environment_key(self, hash_: str) -> None:
-        """Let in the admin key that the environment names, and not the one it named before."""
-        mine = keys.c.origin == "environment"
+        """Let in the admin key that the environment names, and neither the one that it named before
+        nor the one that was made for want of it."""
         with self._transaction("a key could not be recorded") as connection:
             now = int(self._clock.time())
+            mine = keys.c.origin.in_(("environment", "generated"))
             others = update(keys).where(mine, keys.c.hash != hash_, keys.c.revoked_at.is_(None))
             connection.execute(others.values(revoked_at=now))
             again = update(keys).where(keys.c.hash == hash_)

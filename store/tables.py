@@ -124,6 +124,7 @@ sources = Table(
     Column("instance", Text),
     Column("host", Text),
     Column("hardware", Text),
+    Column("aliases", Integer),
     Column("first_seen_at", BigInteger, nullable=False),
 )
 """Who sends telemetry; one row for each combination. ``identity`` is the hash of the others."""

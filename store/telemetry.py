@@ -62,6 +62,25 @@ class Settled:
     trace: Trace
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What has arrived: traces ever, when the last spans came, and from which services."""
+
+    traces: int
+    last_seen_at: int | None
+    services: Sequence[str]
+
+
+def summary(engine: Engine) -> Summary:
+    """A look at what has arrived, without reading through it."""
+    newest = select(traces.c.id, traces.c.last_seen_at).order_by(traces.c.id.desc()).limit(1)
+    named = select(sources.c.service).where(sources.c.service.is_not(None)).distinct()
+    with store_errors("telemetry could not be read"), reading(engine) as connection:
+        last = connection.execute(newest).first()
+        services = connection.scalars(named.order_by(sources.c.service)).all()
+    return Summary(last.id if last else 0, last.last_seen_at if last else None, services)
+
+
 class TelemetryStore:
     """Spans in, observations out. Safe for many threads."""
 
@@ -99,6 +118,14 @@ class TelemetryStore:
     def settle(self, settled: Sequence[Settled]) -> Future[None]:
         """Record settled traces in place of what was recorded of them before."""
         return self._writer.submit(lambda connection: _settle(connection, settled))
+
+    def check(self) -> Future[None]:
+        """Done when spans can be written and read."""
+
+        def look(connection: Connection) -> None:
+            connection.execute(select(spans.c.span_id).limit(1)).first()
+
+        return self._writer.submit(look)
 
     def observations(self, app: str) -> list[tuple[bytes, Observation]]:
         """Observations of an app with their traces, oldest first."""

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -57,6 +58,7 @@ def examine(settings: Settings, database: str) -> Iterator[Check]:
     yield Check("cores", True, str(usable_cores()))
     yield _home(settings.home)
     yield _try("database", lambda: _database(database))
+    yield _try("telemetry", lambda: _telemetry(database))
     yield _try("artifact store", lambda: _artifacts(settings))
     yield from _models()
 
@@ -78,6 +80,21 @@ def _database(url: str) -> str:
     shown = engine.url.render_as_string()
     engine.dispose()
     return shown
+
+
+def _telemetry(url: str) -> str:
+    """What has arrived, and whether it was understood."""
+    from store.engine import open_telemetry
+    from store.telemetry import summary
+
+    engine = open_telemetry(url)
+    found = summary(engine)
+    engine.dispose()
+    if found.last_seen_at is None:
+        return "nothing has arrived: docs/telemetry.md says how to connect an app"
+    last = datetime.fromtimestamp(found.last_seen_at).isoformat(" ")
+    senders = ", ".join(found.services) or "no service.name"
+    return f"{found.traces} traces from {senders}; the last one at {last}"
 
 
 def _artifacts(settings: Settings) -> str:

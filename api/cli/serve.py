@@ -16,8 +16,12 @@ from api.service import Service, running_service
 from api.settings import Settings
 from api.wiring import make_parts
 from autorag.errors import InputError
+from collectors.counters import capabilities
+from collectors.hardware import read_identity
 from collectors.hardware.identity import machine_fingerprint
+from collectors.hardware.profile import profile_path, read_profile
 from store.engine import open_database, open_telemetry, sqlite_url
+from store.hosts import HostRepository
 from store.keys import KeyRepository
 
 SHUTDOWN_S = 10
@@ -42,7 +46,7 @@ def run_serve(host: str, port: int, database: str | None) -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     with _listening(host, port) as listener:
-        made = _admin_key(settings, url)
+        made = _prepared(settings, url)
         address, bound = listener.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
         config = uvicorn.Config(
@@ -59,12 +63,17 @@ def run_serve(host: str, port: int, database: str | None) -> None:
         server.run(sockets=[listener])
 
 
-def _admin_key(settings: Settings, url: str) -> MadeKey | None:
-    """See to the admin key, and that both databases open before anything is told."""
+def _prepared(settings: Settings, url: str) -> MadeKey | None:
+    """See to the admin key, and that both databases open before anything is told. This machine is
+    recorded when its profile is remembered: telemetry from it names it."""
     parts = make_parts(settings, seed=0)
     open_telemetry(url).dispose()
     engine = open_database(url)
     try:
+        identity, _ = read_identity()
+        profile = read_profile(profile_path(settings.home, identity))
+        if profile is not None:
+            HostRepository(engine, parts.clock).record(profile, capabilities())
         return establish_admin_key(settings, KeyRepository(engine, parts.clock))
     finally:
         engine.dispose()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from fastapi import APIRouter, Request, Response
 
-from api.problems import problem
+from api.problems import first_line, problem
 from api.service import Service
 from autorag.errors import AutoragError
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
 
@@ -24,6 +28,6 @@ async def readyz(request: Request) -> Response:
     try:
         await service.check()
     except (AutoragError, TimeoutError) as error:
-        why = str(error) or "the databases do not answer"
-        return problem(503, f"not ready: {why}", {"Retry-After": "1"})
+        log.warning("not ready: %s", first_line(error))
+        return problem(503, "not ready: the databases do not answer", {"Retry-After": "1"})
     return Response('{"status":"ready"}', media_type="application/json")

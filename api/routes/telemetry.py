@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from api.auth import bearer
-from api.problems import RETRY_AFTER_S
+from api.problems import RETRY_AFTER_S, first_line
 from api.service import Service
 from autorag.errors import (
     AutoragError,
@@ -23,6 +23,7 @@ from autorag.errors import (
     PayloadError,
     PayloadTooLargeError,
     PayloadTypeError,
+    StoreError,
 )
 from collectors.otlp.answer import Signal, failure
 from collectors.otlp.body import JSON, PROTOBUF, check_wire_size, media_type
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 
 BODY_WITHIN_S = 60.0
 """A body that takes longer is given up: its sender may be gone, and it keeps a place."""
+
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
+FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
+"""Headers of proxies."""
 
 router = APIRouter(tags=["telemetry"])
 
@@ -81,13 +86,15 @@ async def _export(request: Request, signal: Signal) -> Response:
         try:
             wire = await _body(request)
             encoding = headers.get("content-encoding")
-            answer = await service.ingest.export(signal, wire, encoding, type_)
+            answer = await service.ingest.export(signal, wire, encoding, type_, _is_here(request))
         finally:
             service.ingest.leave()
     except AutoragError as error:
         return _refused(error, type_)
     except ClientDisconnect:
         return _failure(400, "the body ended too early", type_)
+    except (MemoryError, RuntimeError) as error:
+        return _refused(StoreError(f"{signal}: {error!r}"), type_)
     except Exception:
         log.exception("%s could not be taken in", signal)
         return _failure(500, "the service failed; its log says why", type_)
@@ -112,6 +119,12 @@ async def _body(request: Request) -> bytes:
     return b"".join(pieces)
 
 
+def _is_here(request: Request) -> bool:
+    """Whether the sender is on this machine: it calls from here, and for nobody else."""
+    caller = request.client.host if request.client is not None else ""
+    return caller in LOOPBACK and not FORWARDED & set(request.headers)
+
+
 def _refused(error: AutoragError, type_: str) -> Response:
     if isinstance(error, PayloadTooLargeError):
         return _failure(413, str(error), type_)
@@ -120,7 +133,8 @@ def _refused(error: AutoragError, type_: str) -> Response:
         return _failure(415, str(error), type_, accepted)
     if isinstance(error, PayloadError):
         return _failure(400, str(error), type_)
-    log.warning("telemetry was not stored: %s", error)
+    if not isinstance(error, BusyError):
+        log.warning("telemetry was not stored: %s", first_line(error))
     return _failure(503, "not stored; send it again", type_, {"Retry-After": str(RETRY_AFTER_S)})
 
 

@@ -4,11 +4,12 @@ Facts that a span may have, beside its times; a fact that was not sent is absent
 
 ==================  ==========================================================================
 ``model``           name of the model
-``query``           hash of the question, case and white space folded
+``query``           hash of the question, case and white space folded (a single text that is
+                    embedded may be one)
 ``query_chars``     its length
 ``documents``       documents returned
-``ids``, ``scores``  of the first :data:`KEPT_IDS` of them, best first; a document without an id
-                    has the hash of its text
+``ids``, ``scores``  of the first :data:`KEPT_IDS` of them, best first, None where it is unknown;
+                    a document without an id has the hash of its text
 ``input_documents``  documents handed to a reranker
 ``top_k``           documents asked for
 ``texts``, ``text_chars``  texts embedded, and their characters
@@ -123,7 +124,7 @@ def _what_is_wrong(raw: RawSpan) -> str | None:
 
 def _facts(raw: RawSpan, kind: str, entry: bool) -> Iterator[tuple[str, Any]]:
     attributes = raw.attributes
-    if entry or kind == "retrieve":
+    if entry or kind in _ASKED:
         yield from _question(attributes)
     of_kind = _FACTS.get(kind)
     if of_kind is not None:
@@ -136,6 +137,10 @@ def _facts(raw: RawSpan, kind: str, entry: bool) -> Iterator[tuple[str, Any]]:
     weight = _weight(raw.trace_state)
     if weight is not None:
         yield "weight", weight
+
+
+_ASKED = ("retrieve", "rerank")
+"""Stages that are handed the question."""
 
 
 def _retrieve(raw: RawSpan) -> Iterator[tuple[str, Any]]:
@@ -162,6 +167,9 @@ def _embed(raw: RawSpan) -> Iterator[tuple[str, Any]]:
     texts = [t for m in members.values() if isinstance(t := m.get("embedding.text"), str)]
     if texts:
         yield "text_chars", sum(map(len, texts))
+    if len(members) == len(texts) == 1:
+        yield "query", text_hash(texts[0])
+        yield "query_chars", len(texts[0])
     yield from _count("prompt_tokens", raw.attributes, dialects.PROMPT_TOKENS)
 
 
@@ -273,8 +281,11 @@ def _question(attributes: Attributes) -> Iterator[tuple[str, Any]]:
     text = attributes.first(dialects.QUESTION)
     if not isinstance(text, str):
         return
-    if text.lstrip().startswith("{"):
+    opening = text.lstrip()[:1]
+    if opening == "{":
         text = _question_in(_parsed(text))
+    elif opening == "[" and _parsed(text) is not None:
+        return
     if text:
         yield "query", text_hash(text)
         yield "query_chars", len(text)

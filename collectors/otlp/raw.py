@@ -91,7 +91,6 @@ RESOURCE = frozenset(
         "service.name",
         "service.instance.id",
         "host.name",
-        "telemetry.sdk.language",
     }
 )
 """Resource attributes that are read."""

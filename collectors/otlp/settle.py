@@ -193,7 +193,7 @@ def settle(trace_id: bytes, spans: Sequence[Span], *, cut: bool) -> Trace:
         start_ns,
         entry.duration_ns if entry is not None else None,
         phase,
-        _query(stages, entry),
+        _asked(stages, entry, "query"),
         entry is not None and entry.error,
         entry is not None and not tree.orphans and not cut,
         weight,
@@ -256,10 +256,14 @@ def _entry(tree: _Tree) -> Span | None:
     return max(entries, key=lambda s: (s.duration_ns or -1, s.span_id), default=None)
 
 
-def _query(stages: dict[str, _Stage], entry: Span | None) -> str | None:
-    asked = stages["retrieve"].facts("query") if "retrieve" in stages else []
-    query = asked[0] if asked else entry.facts.get("query") if entry is not None else None
-    return str(query) if query is not None else None
+def _asked(stages: dict[str, _Stage], entry: Span | None, fact: str) -> Any:
+    """What is known of the question, from the stage that knows best; None where none does."""
+    answering = _phase(stages.keys()) == "query"
+    for stage in ("retrieve", "rerank", "embed") if answering else ():
+        told = stages[stage].facts(fact) if stage in stages else []
+        if told:
+            return told[0]
+    return entry.facts.get(fact) if entry is not None else None
 
 
 def _of_stage(tree: _Tree, name: str, stage: _Stage, observe: _Observe) -> Iterator[Observation]:
@@ -292,8 +296,9 @@ def _of_request(
         yield observe(REQUEST, "duration_ms", entry.duration_ns / 1e6, "ms", [entry])
     yield observe(REQUEST, "errors", entry.error, "requests", [entry])
     yield observe(REQUEST, "spans", len(tree.spans), "spans", [entry])
-    if "query_chars" in entry.facts:
-        yield observe(REQUEST, "query_chars", entry.facts["query_chars"], "characters", [entry])
+    asked = _asked(stages, entry, "query_chars")
+    if asked is not None:
+        yield observe(REQUEST, "query_chars", asked, "characters", [entry])
     dropped = sum(s.facts.get("dropped", 0) for s in tree.spans)
     if dropped:
         yield observe(REQUEST, "dropped_attributes", dropped, "attributes", [entry])

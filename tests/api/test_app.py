@@ -23,6 +23,7 @@ from autorag.errors import StoreError
 from collectors.otlp.body import JSON, PROTOBUF
 from store.engine import sqlite_url
 from store.telemetry import TelemetryStore
+from store.writer import BatchWriter
 from tests.api.exports import a_trace, encoded, request, traces_body
 from tests.fakes import ManualClock
 
@@ -76,7 +77,7 @@ def test_what_was_not_foreseen_is_told_to_the_log_alone(
     type_: str,
 ) -> None:
     def broken(*_: Any) -> None:
-        raise RuntimeError("the inside")
+        raise LookupError("the inside")
 
     monkeypatch.setattr(api.ingest, "receive_traces", broken)
     response = export(client, type_)
@@ -86,6 +87,36 @@ def test_what_was_not_foreseen_is_told_to_the_log_alone(
     assert "the inside" in caplog.text
     monkeypatch.undo()
     assert export(client, type_).status_code == 200
+
+
+@pytest.mark.parametrize("failure", [MemoryError(), RuntimeError("cannot schedule new futures")])
+def test_what_may_pass_is_to_be_sent_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    def broken(*_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(api.ingest, "receive_traces", broken)
+    response = export(client, PROTOBUF)
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
+
+
+def test_a_path_with_a_slash_at_its_end_is_not_redirected(client: TestClient) -> None:
+    response = client.post("/v1/traces/", headers={"Host": "elsewhere"}, follow_redirects=False)
+    assert response.status_code == 404
+
+
+def test_a_database_that_fails_is_told_to_the_log_alone(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def failing(_: Service) -> None:
+        raise StoreError("no such table: keys\n[SQL: SELECT]")
+
+    monkeypatch.setattr(Service, "check", failing)
+    assert client.get("/readyz").json()["detail"] == "not ready: the databases do not answer"
+    assert "no such table: keys" in caplog.text
+    assert "SQL" not in caplog.text
 
 
 def test_without_its_databases_it_is_alive_but_not_ready(
@@ -99,7 +130,8 @@ def test_without_its_databases_it_is_alive_but_not_ready(
         assert may_go_on.wait(10)
 
     service: Service = client.app.state.service
-    service.writer.submit(hold)
+    writer: BatchWriter = service.telemetry._writer
+    writer.submit(hold)
     response = client.get("/readyz")
     assert client.get("/healthz").status_code == 200
     may_go_on.set()

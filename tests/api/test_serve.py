@@ -144,12 +144,11 @@ def test_the_key_of_the_environment_may_be_changed(command: Command) -> None:
     assert OTHER_KEY.encode() not in stored
 
 
-@pytest.mark.parametrize("key", ["too-short", "with a space in the middle of it"])
-def test_a_bad_key_is_refused_and_not_shown(command: Command, key: str) -> None:
-    said = refused(command, "--port", 0, key=key)
+def test_a_bad_key_is_refused_and_not_shown(command: Command) -> None:
+    said = refused(command, "--port", 0, key="too-short")
     assert "AUTORAG_ADMIN_KEY" in said
     assert "24" in said
-    assert key not in said
+    assert "too-short" not in said
 
 
 def test_a_port_in_use_is_named_and_no_key_is_lost(command: Command, service: Serving) -> None:
@@ -164,7 +163,7 @@ def test_a_host_that_is_not_there_is_named(command: Command) -> None:
     assert "--host 192.0.2.1" in refused(command, "--port", 0, "--host", "192.0.2.1")
 
 
-@pytest.mark.parametrize("url", ["no url", "", "sqlite://", "nosuchdatabase://user:secret@host/x"])
+@pytest.mark.parametrize("url", ["", "sqlite://", "nosuchdatabase://user:secret@host/x"])
 def test_a_bad_database_is_named(command: Command, url: str) -> None:
     said = refused(command, "--port", 0, "--db", url, key="")
     assert "--db" in said

@@ -111,7 +111,7 @@ def run_service(stored: Stored, use: Callable[[Service], Any]) -> None:
 
     async def running(store: TelemetryStore) -> None:
         with Ingest(store, None) as ingest:
-            service = Service(None, store, None, ingest)
+            service = Service(None, store, ingest)
             settling = asyncio.create_task(service.keep_settling())
             try:
                 await use(service)

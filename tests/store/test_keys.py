@@ -88,11 +88,11 @@ def test_an_earlier_key_may_come_back(keys: KeyRepository, engine: Engine) -> No
     assert len(rows(engine)) == 2
 
 
-def test_a_key_that_was_made_stays_beside_that_of_the_environment(keys: KeyRepository) -> None:
+def test_a_key_that_was_made_ends_when_the_environment_names_one(keys: KeyRepository) -> None:
     keys.add(MADE, origin="generated")
     keys.set_environment_key(FIRST)
     keys.set_environment_key(SECOND)
-    assert live(keys) == [False, True, True]
+    assert live(keys) == [False, True, False]
 
 
 def test_a_key_that_was_made_ends_with_the_environment_that_named_it(keys: KeyRepository) -> None:

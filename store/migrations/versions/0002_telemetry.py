@@ -48,6 +48,7 @@ def _control() -> None:
         sa.Column("instance", sa.Text),
         sa.Column("host", sa.Text),
         sa.Column("hardware", sa.Text),
+        sa.Column("aliases", sa.Integer),
         sa.Column("first_seen_at", sa.BigInteger, nullable=False),
         sa.UniqueConstraint("identity"),
     )

@@ -53,7 +53,10 @@ def test_a_request_in_the_words_of_opentelemetry() -> None:
             **TIMES["generate"], **ONCE, "prompt_tokens": 40.0, "completion_tokens": 6.0,
             "ttft_ms": 10.0,
         },
-        REQUEST: {"duration_ms": 100.0, "ttft_ms": 61.0, "errors": 0.0, "spans": 5.0},
+        REQUEST: {
+            "duration_ms": 100.0, "ttft_ms": 61.0, "errors": 0.0, "spans": 5.0,
+            "query_chars": float(len(QUESTION)),
+        },
     }  # fmt: skip
     assert trace.query == text_hash(QUESTION)
 

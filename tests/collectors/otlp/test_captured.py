@@ -106,7 +106,7 @@ EXPECTED: dict[str, list[tuple[str | None, str | None, Stages]]] = {
                 "retrieve": stage(0.417467, documents=3),
                 "rerank": stage(3.818887, documents=2),
                 "generate": stage(0.752781),
-                REQUEST: whole(9.713332, 9),
+                REQUEST: whole(9.713332, 9, query_chars=10),
             },
         ),
     ],
@@ -114,12 +114,12 @@ EXPECTED: dict[str, list[tuple[str | None, str | None, Stages]]] = {
         (
             "query",
             "what is x?",
-            {"retrieve": stage(6.03691, documents=3), REQUEST: whole(17.834633, 2)},
+            {"retrieve": stage(6.03691, documents=3), REQUEST: whole(17.834633, 2, query_chars=10)},
         ),
         (
             "query",
             "what is y?",
-            {"retrieve": stage(0.876106, documents=3), REQUEST: whole(7.480639, 2)},
+            {"retrieve": stage(0.876106, documents=3), REQUEST: whole(7.480639, 2, query_chars=10)},
         ),
     ],
     "traces_llamaindex_otel_genai": [

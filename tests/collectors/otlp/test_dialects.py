@@ -195,6 +195,7 @@ TWO = '[{"id": "a", "score": 0.5}, {"id": "b", "score": 0.25}]'
 FOUND = {"documents": 2, "ids": ["a", "b"], "scores": [0.5, 0.25]}
 ASKED = {"query": text_hash("what is it?"), "query_chars": 12}
 
+FOUR = {"texts": 1, "text_chars": 4, "query": text_hash("four"), "query_chars": 4}
 FACTS: list[tuple[str, dict[str, Any], Any, dict[str, Any]]] = [
     *(
         (key, CHAT, "gemma", {"model": "gemma"})
@@ -265,7 +266,7 @@ FACTS: list[tuple[str, dict[str, Any], Any, dict[str, Any]]] = [
     ("reranker.output_documents.0.document.score", RERANK, 2, {"documents": 1, "scores": [2]}),
     ("reranker.input_documents.4.document.id", RERANK, "e", {"input_documents": 5}),
     ("embedding.embeddings.2.embedding.vector", EMBED, [0.5], {"texts": 3}),
-    ("embedding.embeddings.0.embedding.text", EMBED, "four", {"texts": 1, "text_chars": 4}),
+    ("embedding.embeddings.0.embedding.text", EMBED, "four", FOUR),
     ("llm.input_messages.0.message.content", CHAT, "hello", {"prompt_chars": 5}),
 ]  # fmt: skip
 

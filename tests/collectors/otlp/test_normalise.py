@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -9,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.otlp.dialects import FIRST_TOKEN_EVENTS
 from collectors.otlp.normalise import text_hash
 from tests.collectors.otlp.spans import (
     REMOTE_PARENT,
@@ -43,8 +43,8 @@ def test_the_facts_of_a_request_in_openinference() -> None:
     assert spans == {
         "RAG.run": asked,
         "Retriever.retrieve": {**asked, **found},
-        "Embedding.embed": {"model": "minilm", "texts": 1, "text_chars": len(QUESTION)},
-        "Ranker.run": {"model": "maxsim", "top_k": 2, "input_documents": 3, **best},
+        "Embedding.embed": {"model": "minilm", "texts": 1, "text_chars": len(QUESTION), **asked},
+        "Ranker.run": {**asked, "model": "maxsim", "top_k": 2, "input_documents": 3, **best},
         "PromptBuilder.run": {},
         "Generator.run": {
             "model": "gemma",
@@ -76,6 +76,11 @@ def test_equal_questions_have_equal_hashes_whatever_their_case_and_space(
     assert text_hash(text.upper().lower()) == text_hash(text.upper())
 
 
+def test_capitals_of_any_script_are_folded() -> None:
+    assert text_hash("WO LIEGT DIE HAUPTSTRASSE?") == text_hash("wo liegt die Hauptstraße?")
+    assert text_hash("ΟΔΥΣΣΕΥΣ") == text_hash("οδυσσευς")
+
+
 @given(st.text(), st.text())
 def test_other_questions_have_other_hashes(one: str, other: str) -> None:
     def folded(text: str) -> str:
@@ -103,6 +108,14 @@ def test_a_question_is_found_among_the_arguments_of_a_call(written: str) -> None
     assert told["query_chars"] == len("  What\n is  X? " if "\n" in written else "what is x?")
 
 
+def test_documents_that_are_handed_over_are_no_question() -> None:
+    """A reranking chain of LangChain is handed documents alone."""
+    chain = {KIND: "CHAIN", "input.value": json.dumps([{"page_content": "text"}])}
+    assert facts("rerank", chain, parent=9) == {"input_documents": 1}
+    asked = facts("rerank", {**chain, "input.value": "[urgent] what is x?"}, parent=9)
+    assert asked["query"] == text_hash("[urgent] what is x?")
+
+
 @pytest.mark.parametrize(
     "written",
     ["", "{}", '{"inputs": {"input": ""}}', '{"query": 5}', "{broken", '{"a":' * 9 + "1" + "}" * 9,
@@ -125,7 +138,14 @@ def test_only_the_first_span_and_retrieving_tell_the_question() -> None:
 # First token, sampling, entry
 
 
-@pytest.mark.parametrize("name", sorted(FIRST_TOKEN_EVENTS))
+@pytest.mark.parametrize(
+    "name",
+    [
+        "First Token Stream Event",
+        "gen_ai.content.completion.chunk",
+        "llm.content.completion.chunk",
+    ],
+)
 def test_the_first_token_is_the_first_of_its_events(name: str) -> None:
     events = [(name, 30.0, {}), (name, 12.5, {}), ("other", 1.0, {})]
     assert below(CHAT, start_ms=10, ms=50, events=events) == {"ttft_ms": 2.5}

@@ -222,4 +222,14 @@ def test_the_question_is_the_one_that_was_retrieved_for() -> None:
     found = settled(chain, span("retrieve", 1, 5, 2, 1, facts={"query": "rewritten"}))
     assert found.query == "rewritten"
     assert settled(chain).query == "asked"
+
+
+def test_the_question_is_found_below_an_entry_that_does_not_know_it() -> None:
+    entry, asked = span("other", 0, 9), {"query": "asked", "query_chars": 5}
+    retrieve = span("retrieve", 3, 1, 3, 1)
+    for stage in ("rerank", "embed"):
+        found = settled(entry, span(stage, 1, 1, 2, 1, facts=asked), retrieve)
+        assert found.query == "asked"
+        assert told(found)[REQUEST]["query_chars"] == 5
+    assert settled(entry, span("embed", 1, 1, 2, 1, facts=asked)).query is None
     assert settled(span("chain")).query is None
