@@ -46,7 +46,7 @@ class Rate:
         spread: distance of the quartiles over the median; None for a single repeat.
         pressure: share of the time in which some task waited for a CPU, 0..1; None if unknown.
         passes: how often all repeats were taken; those of the calmest pass are kept.
-        busy: something else wanted the CPU, also in that pass.
+        busy: something else wanted the CPU, also in the calmest pass.
         note: what must be known to read it.
     """
 

@@ -25,7 +25,7 @@ from autorag.hardware import FIGURES, HardwareProfile, Identity, Rate
 from autorag.ports import Clock, Progress
 from collectors.hardware.identity import read_identity
 from collectors.hardware.job import Job
-from collectors.hardware.sampling import FULL, Effort, Setting, Span
+from collectors.hardware.sampling import EFFORTS, FULL, Effort, Setting, Span
 from collectors.lease import measuring_lease
 from collectors.measurer import THREAD_VARIABLES
 from collectors.pressure import PressureMark
@@ -44,6 +44,10 @@ UNKNOWN_MEMORY_MB = 4096.0
 """What problem sizes are chosen by where the machine does not tell."""
 
 STATIC = "static_tokens_s"
+OUT_OF_TIME = "not measured within"
+SETTLED_AFTER_S = 600.0
+"""A profile that was measured more recently is not improved: the machine may be busy still."""
+
 TAIL_LINES = 3
 
 
@@ -64,18 +68,31 @@ class Machine:
 
 def machine_profile(machine: Machine, *, again: bool = False) -> HardwareProfile:
     """The profile that is remembered for this machine, or, without one or when asked for
-    ``again``, a new one. A static embedder made since then is measured and added."""
+    ``again``, a new one. Of a remembered one, what could not be measured well is measured again:
+    see :func:`improvable`."""
     identity, unknown = read_identity()
     path = profile_path(machine.home, identity)
     known = None if again else read_profile(path)
     if known is None:
         known = measure_profile(machine, identity, unknown)
-    elif STATIC in known.missing and _static_made(machine.models):
-        known = _with_static(known, machine)
+    elif figures := improvable(known, machine):
+        known = _improved(known, machine, figures)
     else:
         return known
     write_profile(known, path)
     return known
+
+
+def improvable(known: HardwareProfile, machine: Machine) -> tuple[str, ...]:
+    """Figures of a remembered profile to measure again: those of a busy machine and those that
+    there was no time for, after a while; the static embedder's, once that is made."""
+    figures: set[str] = set()
+    if machine.clock.time() - known.measured_at > SETTLED_AFTER_S:
+        figures |= {f for f, rate in known.rates.items() if rate.busy}
+        figures |= {f for f, why in known.missing.items() if why.startswith(OUT_OF_TIME)}
+    if STATIC in known.missing and _static_made(machine.models):
+        figures.add(STATIC)
+    return tuple(f for f in FIGURES if f in figures)
 
 
 def measure_profile(
@@ -154,12 +171,24 @@ class _Found:
         return {f: self.rates[f] for f in FIGURES if f in self.rates}
 
 
-def _with_static(known: HardwareProfile, machine: Machine) -> HardwareProfile:
-    """The profile with the static embedder's figure."""
-    added = measure_profile(machine, known.identity, {}, figures=(STATIC,))
-    missing = {f: r for f, r in known.missing.items() if f != STATIC}
-    found = _Found({**known.rates, **added.rates})
-    return replace(known, rates=found.ordered(), missing={**missing, **added.missing})
+def _improved(
+    known: HardwareProfile, machine: Machine, figures: Collection[str]
+) -> HardwareProfile:
+    """The profile with these figures measured again; a busier one than before is not taken."""
+    effort = EFFORTS[known.effort]
+    added = measure_profile(machine, known.identity, {}, effort=effort, figures=figures)
+    taken = {
+        figure: rate
+        for figure, rate in added.rates.items()
+        if figure not in known.rates or not _busier(rate, known.rates[figure])
+    }
+    missing = {f: why for f, why in {**known.missing, **added.missing}.items() if f not in taken}
+    rates = _Found({**known.rates, **taken}).ordered()
+    return replace(known, rates=rates, missing=missing, measured_at=added.measured_at)
+
+
+def _busier(rate: Rate, before: Rate) -> bool:
+    return (rate.pressure or 0.0) > (before.pressure or 0.0)
 
 
 def _static_made(models: Path) -> bool:
@@ -204,7 +233,7 @@ def _probe(job: Job, machine: Machine, found: _Found) -> None:
             code = child.wait()
         errors.seek(0)
         tail = " ".join(errors.read().splitlines()[-TAIL_LINES:])
-    why = f"not measured within {job.limit_s:.0f} s"
+    why = f"{OUT_OF_TIME} {job.limit_s:.0f} s"
     if not overdue:
         why = f"the probing process ended with {code}: {tail}"
     for figure in job.figures:

@@ -121,7 +121,7 @@ def test_a_profile_is_remembered_for_its_machine(machine: Machine) -> None:
     identity, _ = read_identity()
     known = HardwareProfile(identity, {"copy_one_gb_s": Rate(20.0, 0.1, "GB/s", 7)})
     path = profile_path(machine.home, identity)
-    profile._write(known, path)
+    profile.write_profile(known, path)
     assert machine_profile(machine) == known
     assert [p.name for p in path.parent.iterdir()] == [f"{identity.fingerprint}.json"]
 
@@ -137,3 +137,36 @@ def test_a_broken_file_is_no_profile(tmp_path: Path, text: str) -> None:
 def test_a_job_survives_its_way_to_the_child(tmp_path: Path) -> None:
     job = Job(quick(tmp_path, "all", 4), COPY, 12.5)
     assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
+
+
+def remembered(machine: Machine, *, age_s: float) -> HardwareProfile:
+    """A profile with a busy figure and one that there was no time for, measured a while ago."""
+    found = measured(machine, *COPY)
+    busy = {f: replace(r, busy=True, pressure=1.0) for f, r in found.rates.items()}
+    late = {"triad_one_gb_s": f"{profile.OUT_OF_TIME} 20 s"}
+    old = replace(
+        found,
+        rates=busy,
+        missing={**found.missing, **late},
+        measured_at=machine.clock.time() - age_s,
+    )
+    profile.write_profile(old, profile_path(machine.home, found.identity))
+    return old
+
+
+def test_what_was_measured_badly_is_measured_again_by_a_later_call(machine: Machine) -> None:
+    old = remembered(machine, age_s=2 * profile.SETTLED_AFTER_S)
+    found = machine_profile(machine)
+    assert found.effort == "quick"
+    assert found.rates["triad_one_gb_s"].median > 0
+    assert "triad_one_gb_s" not in found.missing
+    assert found.measured_at > old.measured_at
+    for figure, rate in old.rates.items():
+        taken = found.rates[figure]
+        assert taken == rate or (taken.pressure or 0.0) <= (rate.pressure or 0.0)
+    assert machine_profile(machine) == found
+
+
+def test_a_busy_machine_is_not_asked_again_at_once(machine: Machine) -> None:
+    old = remembered(machine, age_s=0.0)
+    assert machine_profile(machine) == old
