@@ -26,7 +26,7 @@ Scale = Literal["linear", "log"]
 Value = float | None
 Group = TypeVar("Group")
 
-AMSALEG = "Amsaleg et al. 2015"
+LID_MLE = "Levina and Bickel 2005, inverses as MacKay and Ghahramani 2005"
 HE = "He, Kumar and Chang 2012"
 
 
@@ -202,7 +202,7 @@ class EmbeddingFeatures:
             "1",
             "Local intrinsic dimensionality of a passage among the others: maximum likelihood over "
             "20 neighbours, inverses averaged.",
-            AMSALEG,
+            LID_MLE,
             "log",
         ),
     ]
@@ -234,7 +234,7 @@ class EmbeddingFeatures:
     ]
     query_lid: Annotated[
         Value,
-        About("1", "Local intrinsic dimensionality of a query among the passages.", AMSALEG, "log"),
+        About("1", "Local intrinsic dimensionality of a query among the passages.", LID_MLE, "log"),
     ]
     query_relative_contrast: Annotated[
         Value,

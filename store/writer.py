@@ -55,10 +55,6 @@ class BatchWriter:
         self._queue.put(None)
         self._thread.join()
 
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
     def submit(self, job: Callable[[Connection], T]) -> Future[T]:
         """Hand in a job; its result is there once it is on disk.
 

@@ -4,7 +4,7 @@ All figures are over blocks of ``BLOCK_PASSAGES`` vectors (of all where there ar
 averaged: nearest neighbours come closer the more there are, so that only equal numbers compare.
 Distances are Euclidean, between unit vectors. Equal vectors are one.
 
-* Local intrinsic dimensionality, maximum likelihood (Amsaleg et al., KDD 2015): with distances
+* Local intrinsic dimensionality, maximum likelihood (Levina and Bickel, NIPS 2004): with distances
   ``r_1 <= … <= r_k`` to the nearest, ``LID = 1 / mean of ln(r_k / r_i)`` over ``i < k``; over
   points the inverses are averaged (MacKay and Ghahramani 2005), which has less bias.
 * Relative contrast (He, Kumar and Chang, ICML 2012): mean distance over mean nearest distance.

@@ -164,14 +164,13 @@ def test_closing_finishes_what_waits(engine: Engine, path: Path) -> None:
         gate = Gate(writer)
         told = [writer.submit(note(n)) for n in range(count)]
         gate.open()
-    assert not writer.alive
     assert all(f.done() for f in told)
     assert on_disk(path) == list(range(count))
 
 
 def test_a_closed_writer_takes_nothing(engine: Engine) -> None:
     with BatchWriter(engine) as writer:
-        assert writer.alive
+        pass
     with pytest.raises(StoreError, match="closed"):
         writer.submit(note(1))
 
