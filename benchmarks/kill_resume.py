@@ -80,9 +80,12 @@ class Home:
 
     @classmethod
     def make(cls, path: Path, models: Path) -> Home:
-        """An empty home with the models of another."""
+        """An empty home with the models, and the hardware profile in ``hardware/`` there, of
+        another."""
         (path / "tmp").mkdir(parents=True)
         (path / "models").symlink_to(models, target_is_directory=True)
+        (models / "hardware").mkdir(exist_ok=True)
+        (path / "hardware").symlink_to(models / "hardware", target_is_directory=True)
         return cls(path)
 
     def start(self, tuning: Tuning) -> subprocess.Popen[bytes]:

@@ -3,9 +3,9 @@
     python benchmarks/profile_repeat.py [--runs N] [--models FOLDER] [--bar 0.10]
 
 Measures the whole profile N times, one after the other, each from the start in processes of its
-own, and prints per figure the median of every run, the ratio of the largest to the smallest, and
-the largest spread within a run (distance of the quartiles over the median). A figure repeats when
-the ratio is at most 1 + bar.
+own, and prints per figure the median of every run, the ratio of the largest to the smallest, the
+largest spread within a run (distance of the quartiles over the median) and the highest CPU pressure
+while it was measured. A figure repeats when the ratio is at most 1 + bar.
 
 Nothing in it is random but the machine. What the machine did meanwhile is printed for each run: CPU
 pressure (PSI: the share of time in which a task waited for a CPU, over the whole run and the
@@ -82,7 +82,7 @@ def measured(models: Path, number: int) -> Run:
 def print_figures(runs: list[Run], bar: float) -> int:
     """A line a figure; how many repeat."""
     heads = "".join(f"{f'run {n}':>13}" for n in range(len(runs)))
-    print(f"\n{'figure':<26}{heads}  {'unit':<9}{'ratio':>7}{'spread':>9}")
+    print(f"\n{'figure':<26}{heads}  {'unit':<9}{'ratio':>7}{'spread':>9}{'pressure':>10}")
     repeating = 0
     for figure, info in FIGURES.items():
         rates = [r.profile.rates[figure] for r in runs if figure in r.profile.rates]
@@ -91,11 +91,13 @@ def print_figures(runs: list[Run], bar: float) -> int:
         medians = [r.median for r in rates]
         ratio = max(medians) / min(medians)
         spread = max(r.spread or 0.0 for r in rates)
+        pressure = max(r.pressure or 0.0 for r in rates)
         repeats = ratio <= 1 + bar
         repeating += repeats
         values = "".join(f"{m:>13,.4g}" for m in medians)
         verdict = "" if repeats else "  DIFFERS"
-        print(f"{figure:<26}{values}  {info.unit:<9}{ratio:>7.3f}{spread:>9.1%}{verdict}")
+        told = f"{info.unit:<9}{ratio:>7.3f}{spread:>9.1%}{pressure:>10.1%}"
+        print(f"{figure:<26}{values}  {told}{verdict}")
     return repeating
 
 

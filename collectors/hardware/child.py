@@ -19,7 +19,12 @@ from collectors.hardware import disk, generator, int8, pipeline_rates, roofline
 from collectors.hardware.job import Job
 from collectors.hardware.sampling import Probe, Setting
 from collectors.pressure import PressureMark
-from collectors.trial_process import BUSY, die_with_parent
+from collectors.trial_process import die_with_parent
+
+BUSY = 0.1
+"""CPU pressure above which a figure is measured again. Stricter than for trials: a figure takes a
+second, and where threads wait for each other a little disturbance costs much.
+"""
 
 
 def probes(span: str) -> list[Probe]:
@@ -50,6 +55,8 @@ def run_probe(probe: Probe, setting: Setting) -> None:
         for figure, rate in samples(probe, setting) if reason is None else ():
             tell({"figure": figure, "rate": asdict(rate)})
             told.add(figure)
+    except TimeoutError as error:
+        reason = str(error)
     except Exception as error:  # a probe's failure costs its own figures, and the profile tells it
         reason = f"{type(error).__name__}: {error}"
     for figure in probe.figures:

@@ -17,6 +17,7 @@ from autorag.errors import MeasurementError
 from autorag.hardware import PROMPT_TOKENS
 from autorag.pipeline.generate import LlamaCpp, gemma_file
 from autorag.pipeline.packages import GEMMA
+from collectors.hardware.job import OUT_OF_TIME
 from collectors.hardware.pipeline_rates import lacks
 from collectors.hardware.sampling import Probe, Sampling, Setting, repeated
 
@@ -62,7 +63,7 @@ class TimedLlamaCpp(LlamaCpp):
                     first = first or time.perf_counter()
                     timings = json.loads(line[6:]).get("timings", timings)
                 if time.perf_counter() - started > SLOWEST_S:
-                    raise MeasurementError(f"no answer of {tokens} tokens within {SLOWEST_S:g} s")
+                    raise TimeoutError(f"{OUT_OF_TIME} {SLOWEST_S:g} s: {tokens} tokens")
         if first is None or not timings:
             raise MeasurementError("llama.cpp answered without tokens or timings")
         return Timing(

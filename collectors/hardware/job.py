@@ -1,4 +1,4 @@
-"""What passes from the profiler to its probing child."""
+"""What passes between the profiler and its probing child."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from collectors.hardware.sampling import EFFORTS, Setting
+
+OUT_OF_TIME = "not measured within"
+"""How the reason of a figure begins that a calmer machine would have had time for."""
 
 
 @dataclass(frozen=True, slots=True)

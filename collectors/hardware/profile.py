@@ -24,7 +24,7 @@ from typing import IO
 from autorag.hardware import FIGURES, HardwareProfile, Identity, Rate
 from autorag.ports import Clock, Progress
 from collectors.hardware.identity import read_identity
-from collectors.hardware.job import Job
+from collectors.hardware.job import OUT_OF_TIME, Job
 from collectors.hardware.sampling import EFFORTS, FULL, Effort, Setting, Span
 from collectors.lease import measuring_lease
 from collectors.measurer import THREAD_VARIABLES
@@ -44,7 +44,6 @@ UNKNOWN_MEMORY_MB = 4096.0
 """What problem sizes are chosen by where the machine does not tell."""
 
 STATIC = "static_tokens_s"
-OUT_OF_TIME = "not measured within"
 SETTLED_AFTER_S = 600.0
 """A profile that was measured more recently is not improved: the machine may be busy still."""
 

@@ -198,7 +198,9 @@ def test_nothing_more_is_decoded_while_much_waits_to_be_written(
 
     async def take_in(ingest: Ingest) -> None:
         exports = [
-            asyncio.create_task(ingest.export("traces", traces_body([i]), None, PROTOBUF))
+            asyncio.create_task(
+                ingest.export("traces", traces_body([i]), None, PROTOBUF, here=True)
+            )
             for i in range(5)
         ]
         while len(decoded) < 2:

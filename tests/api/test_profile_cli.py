@@ -14,6 +14,13 @@ from tests.api.command import Command
 from tests.autorag.machines import profile
 
 
+@pytest.fixture
+def autorag(autorag: Command) -> Command:
+    """The command with a home that remembers no profile."""
+    (autorag.home / "hardware").unlink()
+    return autorag
+
+
 def remember(home: Path, known: HardwareProfile) -> HardwareProfile:
     """A profile of this machine in its home, with other figures."""
     identity, _ = read_identity()
