@@ -22,7 +22,7 @@ from store.writer import BatchWriter
 log = logging.getLogger(__name__)
 
 SETTLE_EVERY_S = 1.0
-PAUSE_S = 0.25
+PAUSE_S = 1.0
 READY_WITHIN_S = 5.0
 
 
