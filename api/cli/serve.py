@@ -29,7 +29,7 @@ SHUTDOWN_S = 10
 BACKLOG = 512
 
 COLLECT_AFTER = 50_000, 20, 50
-"""Cyclic garbage is looked for this seldom: spans and rows, made by the thousand, have no cycles."""
+"""Cyclic garbage is looked for this seldom: spans and rows, made by the thousand, have none."""
 
 
 def run_serve(host: str, port: int, database: str | None) -> None:
