@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from api.attribution import Attribution, revision_at
 from autorag.errors import BusyError
-from autorag.telemetry import UNASSIGNED, Source
+from autorag.telemetry import Source, Span
 from collectors.otlp import dialects
 from collectors.otlp.answer import Signal, success
 from collectors.otlp.receive import Received, receive_logs, receive_metrics, receive_traces
-from store.telemetry import TelemetryStore
+from store.telemetry import Batch, TelemetryStore
 
 MOST_REQUESTS = 32
 """Requests whose bodies are in memory at once."""
@@ -37,8 +40,9 @@ class Ingest:
         hardware: fingerprint of this machine, for what is sent from this machine.
     """
 
-    def __init__(self, store: TelemetryStore, hardware: str) -> None:
+    def __init__(self, store: TelemetryStore, attribution: Attribution, hardware: str) -> None:
         self._store = store
+        self._attribution = attribution
         self._hardware = hardware
         self._host = platform.node()
         self._decoder = ThreadPoolExecutor(1, "otlp-decoder")
@@ -60,12 +64,20 @@ class Ingest:
         return self._running > 0
 
     async def export(
-        self, signal: Signal, wire: bytes, encoding: str | None, type_: str, here: bool
+        self,
+        signal: Signal,
+        wire: bytes,
+        encoding: str | None,
+        type_: str,
+        *,
+        here: bool,
+        app: str | None,
     ) -> bytes:
         """Take in one request; returns the body of the answer once everything is on disk.
 
         Args:
             here: it was sent from this machine.
+            app: whose key it came with, None for an admin key.
 
         Raises:
             PayloadError: the body cannot be read.
@@ -77,13 +89,14 @@ class Ingest:
         receive = receive_traces if signal == "traces" else receive_logs
         async with self._turn:
             await self._room.wait()
-            source_of = partial(self._source, here)
+            source_of = partial(self._source, here, app)
             received: Received = await self._decode(receive, wire, encoding, type_, source_of)
-            spans = sum(len(some) for _, some in received.batch)
+            batch = self._with_revisions(received.batch)
+            spans = sum(len(some) for _, some in batch)
             self._hold(spans)
         try:
-            if received.batch:
-                await asyncio.wrap_future(self._store.add(received.batch))
+            if batch:
+                await asyncio.wrap_future(self._store.add(batch))
         finally:
             self._hold(-spans)
         return success(signal, type_, received.rejected, received.message)
@@ -114,13 +127,15 @@ class Ingest:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._decoder, receive, *arguments)
 
-    def _source(self, here: bool, resource: dict[str, Any]) -> Source:
-        """Who sent something. Nobody is registered: the name that it gave itself is kept."""
+    def _source(self, here: bool, app: str | None, resource: dict[str, Any]) -> Source:
+        """Who sent something."""
         host = _text(resource.get("host.name"))
         same = host == self._host or (host is None and here)
+        named = _text(resource.get("autorag.app"))
+        service = _text(resource.get("service.name"))
         return Source(
-            UNASSIGNED,
-            _text(resource.get("autorag.app")) or _text(resource.get("service.name")),
+            app or self._attribution.app_of((named, service)),
+            named or service,
             _text(resource.get("autorag.revision")),
             _text(resource.get("autorag.document_version")),
             _text(resource.get("service.instance.id")),
@@ -128,6 +143,19 @@ class Ingest:
             _text(resource.get("autorag.hardware")) or (self._hardware if same else None),
             dialects.VERSION,
         )
+
+    def _with_revisions(self, batch: Batch) -> Batch:
+        """The batch, with the revision that each span ran with where only the instance is told."""
+        return [part for source, spans in batch for part in self._split(source, spans)]
+
+    def _split(self, source: Source, spans: Sequence[Span]) -> Batch:
+        applied = self._attribution.revisions(source.app, source.instance)
+        if source.revision is not None or applied is None:
+            return [(source, spans)]
+        parts: dict[str | None, list[Span]] = defaultdict(list)
+        for span in spans:
+            parts[revision_at(applied, span.start_ns)].append(span)
+        return [(replace(source, revision=r), some) for r, some in parts.items()]
 
 
 def _text(value: Any) -> str | None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from api.auth import hashed
+from api.attribution import Attribution
 from api.ingest import Ingest
+from api.settings import Settings
 from api.settling import settle_due
+from api.spaces import Spaces
+from api.watch import Watch
 from autorag.errors import AutoragError
 from autorag.ports import Clock
+from collectors.outbound import Outbound
+from store.database import Database, Session
 from store.engine import open_database, open_telemetry
-from store.keys import KeyRepository
 from store.telemetry import TelemetryStore
 from store.writer import BatchWriter
 
@@ -25,20 +30,44 @@ SETTLE_EVERY_S = 1.0
 PAUSE_S = 1.0
 READY_WITHIN_S = 5.0
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Service:
     """The parts of a running service. ``checking`` lets one question about readiness, which needs
-    no key, look at the databases at a time, so that many do not fill the writer's queue."""
+    no key, look at the databases at a time, so that many do not fill the writers' queues."""
 
-    keys: KeyRepository
+    settings: Settings
+    clock: Clock
+    database: Database
     telemetry: TelemetryStore
     ingest: Ingest
+    attribution: Attribution
+    spaces: Spaces
+    watch: Watch
+    outbound: Outbound
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def is_admin(self, key: str | None) -> bool:
-        """Whether this key may do everything."""
-        return key is not None and await asyncio.to_thread(self.keys.is_admin, hashed(key))
+    async def read(self, look: Callable[[Session], T]) -> T:
+        """What ``look`` finds in one state of the database."""
+        return await asyncio.to_thread(self.database.read, look)
+
+    async def write(self, work: Callable[[Session], T]) -> T:
+        """Run work in a transaction; when it returns, everything is on disk."""
+        return await asyncio.wrap_future(self.database.submit(work))
+
+    async def check_url(self, url: str, key: str) -> None:
+        """Refuse a URL that this service must not call.
+
+        Raises:
+            InputError: see :meth:`Outbound.check`; ``key`` names the URL.
+        """
+        await asyncio.to_thread(self.outbound.check, url, key)
+
+    async def disown(self, app: str) -> None:
+        """Make an app's telemetry nobody's, to be deleted by the next prune."""
+        await asyncio.wrap_future(self.telemetry.disown(app))
 
     async def check(self) -> None:
         """Return when the databases can be read and written.
@@ -47,7 +76,7 @@ class Service:
             AutoragError, TimeoutError: they cannot.
         """
         async with asyncio.timeout(READY_WITHIN_S), self.checking:
-            await asyncio.to_thread(self.keys.any_live)
+            await self.write(lambda session: session.keys.any_live())
             await asyncio.wrap_future(self.telemetry.check())
 
     async def settle_all(self) -> None:
@@ -69,7 +98,9 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(database: str, hardware: str, clock: Clock) -> AsyncIterator[Service]:
+async def running_service(
+    settings: Settings, hardware: str, clock: Clock
+) -> AsyncIterator[Service]:
     """A service with its databases open and its work going on; leaving it finishes what was
     accepted.
 
@@ -77,17 +108,43 @@ async def running_service(database: str, hardware: str, clock: Clock) -> AsyncIt
         InputError, StoreError: a database cannot be opened.
     """
     async with AsyncExitStack() as stack:
-        control, telemetry = open_database(database), open_telemetry(database)
+        control, kept = open_database(settings.database_url), open_telemetry(settings.database_url)
         stack.callback(control.dispose)
-        stack.callback(telemetry.dispose)
-        writer = stack.enter_context(BatchWriter(telemetry))
-        store = TelemetryStore(telemetry, writer, clock)
-        ingest = stack.enter_context(Ingest(store, hardware))
-        service = Service(KeyRepository(control, clock), store, ingest)
-        settling = asyncio.create_task(service.keep_settling())
-        try:
-            yield service
-        finally:
-            settling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await settling
+        stack.callback(kept.dispose)
+        database = Database(control, clock, stack.enter_context(BatchWriter(control)))
+        telemetry = TelemetryStore(kept, stack.enter_context(BatchWriter(kept)), clock)
+        attribution = Attribution(database)
+        service = Service(
+            settings,
+            clock,
+            database,
+            telemetry,
+            stack.enter_context(Ingest(telemetry, attribution, hardware)),
+            attribution,
+            Spaces(),
+            Watch(database),
+            Outbound(settings.allowed_networks),
+        )
+        await attribution.refresh()
+        for work in (
+            service.keep_settling(),
+            service.watch.keep_looking(),
+            attribution.keep_fresh(),
+        ):
+            stack.push_async_callback(_stop, asyncio.create_task(_named(work)))
+        yield service
+
+
+async def _named(work: Coroutine[Any, Any, None]) -> None:
+    """Work that never ends by itself; that it does is told, whatever the reason."""
+    try:
+        await work
+    except Exception:
+        log.exception("work behind the service ended")
+        raise
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from api.targets import Costs, Target
 from api.wiring import (
     SEED_BOOTSTRAP,
     SEED_SAMPLE,
     SEED_SPLIT,
     Parts,
-    document_tokens,
     hardware_profile,
     workload_features,
 )
@@ -24,7 +24,6 @@ from autorag import __version__
 from autorag.errors import AutoragError, InputError, MeasurementError
 from autorag.features import WorkloadFeatures
 from autorag.hashing import address
-from autorag.limits import usable_cores
 from autorag.metrics import metric
 from autorag.objective import Objective
 from autorag.optimizer import ModelFirstGreedy, RandomSearch, Strategy
@@ -36,12 +35,13 @@ from autorag.stages import VERSIONS
 from autorag.study import Limits, Plan, Study, Watcher, best_trial, pareto_trials
 from autorag.workload import Workload
 from collectors.counters import capabilities
-from collectors.measurer import ProcessMeasurer
 from collectors.prepare import needs_preparation, prepare_models
-from models.analytic.cost import PipelineCosts
 from store.engine import open_database
 from store.hosts import HostRepository
 from store.repositories import SqlTrialLog, StudyRepository
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 STRATEGIES = ("greedy", "random")
 PARETO_METRIC = "latency_p95_ms"
@@ -49,10 +49,14 @@ UNSEARCHED = ("cache.mb", "batch.embed", "threads.generate")
 """Knobs that a measurement cannot tell apart: its queries are distinct, builds are not what is
 optimised, and equal prompts are generated once, whatever the threads."""
 
+GENERATION = ("generate.model", "generate.max_tokens")
+"""Knobs that are felt only where answers are generated."""
+
 
 @dataclass(frozen=True, slots=True)
 class TuneRequest:
-    """What is asked for. ``max_queries`` bounds each side of the split."""
+    """What is asked for. ``max_queries`` bounds each side of the split; ``app_id`` is the registered
+    app that it is for."""
 
     objective: Objective
     trials: int
@@ -60,19 +64,21 @@ class TuneRequest:
     strategy: str
     max_queries: int
     database: str
+    app_id: int | None = None
 
 
 class TuneWatcher(Watcher):
     """Told what happens; the base class ignores it."""
 
-    def planned(self, estimate: Estimate, resumed: int) -> None: ...
+    def planned(self, estimate: Estimate | None, resumed: int) -> None:
+        """What it will take, None where nobody can tell; trials that are there already."""
 
     def preparing(self, what: str) -> None: ...
 
 
 @dataclass(frozen=True)
 class TuneResult:
-    """Everything that was found."""
+    """Everything that was found. ``features`` is None where they were not asked for."""
 
     workload: Workload
     outcome: Outcome
@@ -80,7 +86,7 @@ class TuneResult:
     seconds: float
     search_queries: int
     report_queries: int
-    features: WorkloadFeatures
+    features: WorkloadFeatures | None
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``tune --json`` prints."""
@@ -95,13 +101,13 @@ class TuneResult:
             "reused": dict(reused),
             "busy": sum(t.busy for t in self.trials),
             "queries": {"search": self.search_queries, "report": self.report_queries},
-            "workload": {**self.workload.summary(), "features": self.features.to_json()},
+            "workload": _described(self.workload, self.features),
         }
 
 
 def tune(
     workload: Workload,
-    space: Space,
+    target: Target,
     request: TuneRequest,
     parts: Parts,
     watcher: TuneWatcher,
@@ -109,45 +115,40 @@ def tune(
 ) -> TuneResult:
     """Search, then measure the default and the best config on queries the search never saw.
 
-    A study that was interrupted is continued when the same is asked again; it counts as finished
-    once ``publish`` has the result.
+    A study that was interrupted or cancelled is continued when the same is asked again; it counts
+    as finished once ``publish`` has the result.
 
     Raises:
         MeasurementError: the default config could not be measured.
+        WorkCancelled: the measurer was told to stop.
     """
     search, report = _sides(workload, request, parts)
-    _check_answers(request.objective, space, search, report)
-    space = searched_space(space, request.objective)
+    _check_answers(request.objective, search, report)
+    space = searched_space(target.space, request.objective)
     plan = Plan(
         space.default(),
         request.objective,
         tuple(q.id for q in search),
         tuple(q.id for q in report),
     )
-    profile = hardware_profile(parts, watcher.progress)
-    engine = open_database(request.database)
-    HostRepository(engine, parts.clock).record(profile, capabilities())
-    studies = StudyRepository(engine, parts.clock)
-    settings = _identity(space, request, plan, parts.seed)
-    with _alone(parts.settings.home / "locks" / f"{address([workload.hash_hex, settings])}.lock"):
-        features = _described(workload, parts, watcher)
-        row = studies.open({**workload.summary(), "features": features.to_json()}, settings)
+    profile = hardware_profile(parts, watcher.progress) if target.hardware else None
+    settings = _identity(space, request, plan, parts.seed, target)
+    name = address([workload.hash_hex, settings, request.app_id])
+    lock = parts.settings.home / "locks" / f"{name}.lock"
+    with _alone(lock), _database(request.database) as engine:
+        if profile is not None:
+            HostRepository(engine, parts.clock).record(profile, capabilities())
+        features = _features(workload, parts, watcher) if target.features else None
+        studies = StudyRepository(engine, parts.clock)
+        row = studies.open(_described(workload, features), settings, app_id=request.app_id)
         log = SqlTrialLog(engine, parts.clock, row.id, "search")
         report_log = SqlTrialLog(engine, parts.clock, row.id, "report")
-        costs = PipelineCosts(
-            document_tokens(workload),
-            studies.measured_configs(workload.hash_hex, besides=row.id),
-            cores=usable_cores(),
-            generate=request.objective.needs_generation,
-        )
-        strategy = _strategy(space, request, parts.seed)
+        costs = target.costs(studies.measured_configs(workload.hash_hex, besides=row.id))
         forecast = _forecast(space, request, costs, plan, parts.seed)
         watcher.planned(forecast, len(log.trials()))
-        _check_disk(parts.settings.home, min(forecast.disk_bytes, parts.settings.artifacts_bytes))
-        measurer = ProcessMeasurer(
-            workload, parts.settings.home, parts.seed, parts.settings.artifacts_bytes
-        )
-        study = Study(plan, measurer, log, report_log, costs, parts.clock, watcher)
+        _check_disk(parts, forecast)
+        measurer, strategy = target.measurer(), _strategy(space, request, parts.seed)
+        study = Study(plan, measurer, log, report_log, costs.model, parts.clock, watcher)
         trials = study.run(strategy, Limits(request.trials, request.budget_s))
         groups = query_groups(workload.queries)
         outcome = _outcome(study, trials, log, report_log, request.objective, parts, groups)
@@ -155,11 +156,10 @@ def tune(
         result = TuneResult(workload, outcome, trials, seconds, len(search), len(report), features)
         publish(result)
         studies.finish(row.id, result.to_json())
-    engine.dispose()
     return result
 
 
-def _described(workload: Workload, parts: Parts, watcher: TuneWatcher) -> WorkloadFeatures:
+def _features(workload: Workload, parts: Parts, watcher: TuneWatcher) -> WorkloadFeatures:
     """The features of the workload; the static embedder, which they need, is made before."""
     if needs_preparation(parts.settings.models):
         watcher.preparing("the static embedder (once per machine)")
@@ -168,14 +168,15 @@ def _described(workload: Workload, parts: Parts, watcher: TuneWatcher) -> Worklo
     return workload_features(workload, parts)
 
 
+def _described(workload: Workload, features: WorkloadFeatures | None) -> dict[str, Any]:
+    known = None if features is None else features.to_json()
+    return {**workload.summary(), "features": known}
+
+
 def searched_space(space: Space, objective: Objective) -> Space:
     """The subspace that a search varies: knobs that no metric named can feel keep their default."""
-    fixed = {name: space[name].default for name in UNSEARCHED}
-    if not objective.needs_generation:
-        unused = ("generate.model", "generate.max_tokens")
-        names = {k.name for k in space}
-        fixed |= {name: space[name].default for name in unused if name in names}
-    return space.fixed(fixed)
+    unfelt = UNSEARCHED if objective.needs_generation else (*UNSEARCHED, *GENERATION)
+    return space.fixed({k.name: k.default for k in space if k.name in unfelt})
 
 
 def _sides(
@@ -190,18 +191,8 @@ def _sides(
     return subsample(search, request.max_queries, rng), subsample(report, request.max_queries, rng)
 
 
-def _check_answers(
-    objective: Objective, space: Space, search: Sequence[Query], report: Sequence[Query]
-) -> None:
-    """Refuse an objective that these queries or this machine cannot measure."""
-    if not objective.needs_generation:
-        return
-    if all(k.name != "generate.model" for k in space):
-        raise InputError(
-            f"objective {objective}: needs a generator: pip install 'autorag-service[generator]' "
-            "or set AUTORAG_GENERATOR_URL",
-            key="objective",
-        )
+def _check_answers(objective: Objective, search: Sequence[Query], report: Sequence[Query]) -> None:
+    """Refuse an objective that these queries cannot measure."""
     judged = [m for m in objective.metrics if metric(m).kind == "answer"]
     if judged and not all(any(q.has_answer for q in side) for side in (search, report)):
         raise InputError(
@@ -216,15 +207,21 @@ def _strategy(space: Space, request: TuneRequest, seed: int) -> Strategy:
 
 
 def _forecast(
-    space: Space, request: TuneRequest, costs: PipelineCosts, plan: Plan, seed: int
-) -> Estimate:
+    space: Space, request: TuneRequest, costs: Costs, plan: Plan, seed: int
+) -> Estimate | None:
     """Time and disk of as many random configs: how the strategy will go is not known before."""
+    if costs.forecaster is None:
+        return None
     drawn = RandomSearch(space, seed, request.trials).block()
-    estimate = costs.total([plan.default, *drawn], len(plan.search))
+    estimate = costs.forecaster.total([plan.default, *drawn], len(plan.search))
     return Estimate(min(estimate.seconds, request.budget_s), estimate.disk_bytes)
 
 
-def _check_disk(home: Path, wanted: float) -> None:
+def _check_disk(parts: Parts, forecast: Estimate | None) -> None:
+    if forecast is None:
+        return
+    home = parts.settings.home
+    wanted = min(forecast.disk_bytes, parts.settings.artifacts_bytes)
     free = shutil.disk_usage(home).free
     if wanted > free:
         raise AutoragError(
@@ -232,7 +229,9 @@ def _check_disk(home: Path, wanted: float) -> None:
         )
 
 
-def _identity(space: Space, request: TuneRequest, plan: Plan, seed: int) -> dict[str, Any]:
+def _identity(
+    space: Space, request: TuneRequest, plan: Plan, seed: int, target: Target
+) -> dict[str, Any]:
     """What makes two studies the same."""
     return {
         "objective": str(request.objective),
@@ -244,6 +243,7 @@ def _identity(space: Space, request: TuneRequest, plan: Plan, seed: int) -> dict
         "default": plan.default.to_json(),
         "space": [[k.name, k.domain.describe()] for k in space],
         "queries": address([plan.search, plan.report]),
+        **target.identity,
     }
 
 
@@ -271,6 +271,15 @@ def _outcome(
         difference=differences(default_report, best_report, before, after, rng, groups),
         pareto=pareto_trials(trials, objective, PARETO_METRIC),
     )
+
+
+@contextmanager
+def _database(url: str) -> Iterator[Engine]:
+    engine = open_database(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager

@@ -47,6 +47,10 @@ class MissingModelError(InputError):
     """A model package that is not installed."""
 
 
+class AddressError(InputError):
+    """A URL that must not be called."""
+
+
 class PayloadError(InputError):
     """A request whose body cannot be read."""
 
@@ -67,9 +71,41 @@ class MeasurementCancelled(MeasurementError):
     """A measurement stopped on purpose: deadline passed or the user asked."""
 
 
+class UnreachableError(MeasurementError):
+    """A server that could not be reached, or hung up before it answered."""
+
+
+class WorkCancelled(AutoragError):
+    """Work that somebody stopped. What it was doing is no result, not even a failure."""
+
+
 class StoreError(AutoragError):
     """What is remembered cannot be read or written."""
 
 
 class BusyError(AutoragError):
     """Too much is waiting; the same can be tried again later."""
+
+
+class NotFoundError(InputError):
+    """Something named that is not there."""
+
+
+class ConflictError(InputError):
+    """Something that does not go together with how things are."""
+
+
+class TooManyError(BusyError):
+    """More at once, or more often, than one may ask for."""
+
+
+class ReusedKeyError(InputError):
+    """An idempotency key that was used for another request."""
+
+
+class UnauthenticatedError(AutoragError):
+    """No key, or none that is let in."""
+
+
+class ForbiddenError(AutoragError):
+    """A key that does not open this."""

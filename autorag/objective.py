@@ -104,6 +104,9 @@ DEFAULT_OBJECTIVE = Objective(
     "ndcg_at_10", "max", (Slo("latency_p95_ms", True, 100.0), Slo("context_tokens", True, 2000.0))
 )
 
+EVALUATOR_OBJECTIVE = Objective("ndcg_at_10", "max", (Slo("latency_p95_ms", True, 100.0),))
+"""The default for other people's pipelines, which need not count context tokens."""
+
 
 def _short(x: float) -> str:
     return f"{x:g}" if float(f"{x:g}") == x else repr(x)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autorag.evaluation.aggregate import QUANTILES, query_values
+from autorag.evaluation.aggregate import GENERATED, QUANTILES, query_values
 from autorag.evaluation.paired import Interval, bootstrap, mean, paired_difference, quantile
 from autorag.metrics import METRICS
 from autorag.objective import Objective
@@ -137,6 +137,6 @@ def _paired(
 
 
 def _has(result: QueryResult, name: str) -> bool:
-    if name in ("ttft_ms", "end_to_end_ms"):
-        return "generate" in result.stage_ms
+    if name in GENERATED:
+        return GENERATED[name] in result.stage_ms
     return name == "latency_ms" or name in result.metrics

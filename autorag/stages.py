@@ -18,10 +18,12 @@ inputs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autorag.hashing import address, multiset_address
-from autorag.space import Config, Space
+
+if TYPE_CHECKING:
+    from autorag.space import Config, Space
 
 STAGES = ("parse", "chunk", "embed", "index", "retrieve", "rerank", "generate")
 QUERY_STAGES = ("embed", "retrieve", "rerank", "generate")

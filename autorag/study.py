@@ -153,7 +153,9 @@ class Study:
 
     def _learn(self, trial: Trial) -> None:
         if trial.state == "finished":
-            seen = Measurement(trial.metrics, trial.stages, trial.reused, trial.build_s, ())
+            seen = Measurement(
+                trial.metrics, trial.stages, trial.reused, trial.build_s, (), trial.conditions
+            )
             self._costs.observe(trial.config, seen)
 
     def _measure(

@@ -46,7 +46,7 @@ from collectors.prepare import prepare_models
 SEED = 0
 SHARE = 0.1
 LEAST_QUERIES = 50
-ARTIFACTS_BYTES = 10**9
+ARTIFACTS_GB = 1
 
 Item = TypeVar("Item")
 Values = Mapping[str, Value]
@@ -90,7 +90,7 @@ def workloads(names: Sequence[str] | None, scratch: Path) -> Iterator[Workload]:
     """The named workloads, or all and the demo."""
     root = os.environ.get("AUTORAG_WORKLOADS")
     folders = sorted(p.parent for p in Path(root).glob("*/corpus.jsonl")) if root else []
-    parts = make_parts(Settings(scratch, ARTIFACTS_BYTES), SEED)
+    parts = make_parts(Settings(home=scratch, artifacts_gb=ARTIFACTS_GB), SEED)
     for folder in [*folders, None]:
         if names is None or (folder.name if folder else "demo") in names:
             yield load_workload(folder, None, parts)

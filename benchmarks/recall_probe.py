@@ -54,7 +54,7 @@ BUILDS = (
         (8, 32, 64, 256),
     ),
 )
-ARTIFACTS_BYTES = 10**9
+ARTIFACTS_GB = 1
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def chosen_workload(name: str, scratch: Path) -> Workload:
     root = os.environ.get("AUTORAG_WORKLOADS")
-    parts = make_parts(Settings(scratch, ARTIFACTS_BYTES), SEED)
+    parts = make_parts(Settings(home=scratch, artifacts_gb=ARTIFACTS_GB), SEED)
     return load_workload(Path(root) / name if root else None, None, parts)
 
 

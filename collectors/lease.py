@@ -19,13 +19,16 @@ def lease_file() -> Path:
 
 @contextmanager
 def measuring_lease(
-    deadline: float | None = None, waiting: Callable[[], None] | None = None
+    deadline: float | None = None,
+    waiting: Callable[[], None] | None = None,
+    poll: Callable[[], None] | None = None,
 ) -> Iterator[None]:
     """Hold the lease. The kernel frees it when the process dies.
 
     Args:
         deadline: on ``time.monotonic``; past it ``TimeoutError`` is raised.
         waiting: called once when another process holds it.
+        poll: called again and again meanwhile; what it raises ends the waiting.
     """
     from filelock import FileLock, Timeout
 
@@ -39,6 +42,8 @@ def measuring_lease(
             if waiting is not None and not told:
                 waiting()
             told = True
+            if poll is not None:
+                poll()
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError("another process holds the measuring lease") from None
             time.sleep(POLL_S)

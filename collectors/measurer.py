@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +17,7 @@ from autorag.errors import InputError, MeasurementCancelled, MeasurementError
 from autorag.ports import Measurement, Progress
 from autorag.space import Config
 from autorag.workload import Workload, write_snapshot
+from collectors.cancelling import Cancelling, never
 from collectors.lease import measuring_lease
 from collectors.trial_job import TrialJob, measurement_from_json
 
@@ -30,12 +31,21 @@ class ProcessMeasurer:
     Args:
         home: holds ``artifacts/``, ``models/`` and ``workloads/``.
         seed: of index training.
+        cancelled: asked about once a second while measuring; true ends it with ``WorkCancelled``.
     """
 
-    def __init__(self, workload: Workload, home: Path, seed: int, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        home: Path,
+        seed: int,
+        limit_bytes: int,
+        cancelled: Callable[[], bool] = never,
+    ) -> None:
         self._home = home
         self._seed = seed
         self._limit_bytes = limit_bytes
+        self._cancelling = Cancelling(cancelled)
         self._snapshot = home / "workloads" / f"{workload.hash_hex}.json"
         self._parsed = workload.parse_reused
         write_snapshot(workload, self._snapshot)
@@ -50,6 +60,8 @@ class ProcessMeasurer:
         progress: Progress | None = None,
     ) -> Measurement:
         """See :class:`autorag.ports.Measurer`; ``deadline`` is on ``time.monotonic``."""
+        poll = self._cancelling.check
+        poll()
         job = TrialJob(
             snapshot=str(self._snapshot),
             config=config.to_json(),
@@ -68,8 +80,11 @@ class ProcessMeasurer:
                 progress("waiting for another measurement", 0, 0)
 
         try:
-            with measuring_lease(deadline, waiting), tempfile.TemporaryDirectory() as folder:
-                return _run(job, Path(folder), _environment(config), deadline, progress)
+            with (
+                measuring_lease(deadline, waiting, poll),
+                tempfile.TemporaryDirectory() as folder,
+            ):
+                return _run(job, Path(folder), _environment(config), deadline, progress, poll)
         except TimeoutError as error:
             raise MeasurementCancelled(str(error)) from error
 
@@ -86,6 +101,7 @@ def _run(
     environment: dict[str, str],
     deadline: float | None,
     progress: Progress | None,
+    poll: Callable[[], None],
 ) -> Measurement:
     job_path, result_path, errors = folder / "job.json", folder / "result.json", folder / "stderr"
     job.write(job_path)
@@ -103,7 +119,7 @@ def _run(
         ) as process,
     ):
         try:
-            overdue = _follow(process, deadline, progress)
+            overdue = _follow(process, deadline, progress, poll)
         finally:
             process.kill()
             process.wait()
@@ -121,24 +137,34 @@ def _run(
 
 
 def _follow(
-    process: subprocess.Popen[str], deadline: float | None, progress: Progress | None
+    process: subprocess.Popen[str],
+    deadline: float | None,
+    progress: Progress | None,
+    poll: Callable[[], None],
 ) -> bool:
     """Pass progress on until the process ends; whether it was stopped at the deadline."""
     assert process.stdout is not None
     reader = threading.Thread(target=_pass_on, args=(process.stdout, progress), daemon=True)
     reader.start()
+    try:
+        return _wait(process, deadline, poll)
+    finally:
+        process.kill()
+        reader.join()
+
+
+def _wait(process: subprocess.Popen[str], deadline: float | None, poll: Callable[[], None]) -> bool:
+    """Wait for the end of the process; whether the deadline passed before."""
     while True:
         remaining = None if deadline is None else deadline - time.monotonic()
         if remaining is not None and remaining <= 0:
-            process.kill()
-            reader.join()
             return True
         try:
             process.wait(timeout=1.0 if remaining is None else min(1.0, remaining))
         except subprocess.TimeoutExpired:
-            continue
-        reader.join()
-        return False
+            poll()
+        else:
+            return False
 
 
 def _pass_on(lines: IO[str], progress: Progress | None) -> None:

@@ -5,6 +5,10 @@ upgrading a read lock fails under contention whatever the busy timeout; :func:`r
 that never writes and never waits. What was acknowledged survives a killed process. With
 ``synchronous=FULL`` it also survives a power loss; telemetry runs with ``NORMAL`` and may lose its
 last moments then.
+
+PostgreSQL does the same by other means: a transaction begins with an advisory lock, one for control
+and one for telemetry, so that what was read is still true when it is written and the code of the
+repositories is one; reading is ``REPEATABLE READ`` and waits for nobody.
 """
 
 from __future__ import annotations
@@ -20,13 +24,15 @@ from typing import Any, Literal
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, NoSuchModuleError, SQLAlchemyError
 
 from autorag.errors import InputError, StoreError
 
 Synchronous = Literal["FULL", "NORMAL"]
 
 BUSY_TIMEOUT_MS = 30_000
+"""So long a transaction waits for others to end."""
+
 RETRY_S = 0.02
 
 CHECKPOINT_PAGES = 8_000
@@ -35,6 +41,15 @@ written many times meanwhile is copied once."""
 
 CACHE_KB = 32_000
 """Of each connection; filled as needed."""
+
+CONNECT_TIMEOUT_S = 10
+IDLE_TIMEOUT_MS = 300_000
+"""PostgreSQL ends a transaction whose client has said nothing for so long, so that one that hangs
+does not keep the lock."""
+
+CONTROL_LOCK, TELEMETRY_LOCK, MIGRATION_LOCK = (0x6175746F_72616700 + i for i in range(3))
+"""Keys of PostgreSQL's advisory locks."""
+
 _READS = "autorag_reads"
 _PASSWORD = re.compile(r":[^:@/]+@")
 
@@ -48,41 +63,67 @@ def open_database(url: str, *, synchronous: Synchronous = "FULL") -> Engine:
     """
     from store.migrations import upgrade
 
-    parsed = check_url(url)
+    engine = connect(url, synchronous=synchronous)
     try:
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, hide_parameters=True)
-        if parsed.get_backend_name() == "sqlite":
-            event.listen(engine, "connect", partial(_prepare_sqlite, synchronous))
-            event.listen(engine, "begin", _begin)
         upgrade(engine)
     except (SQLAlchemyError, OSError) as error:
-        raise StoreError(f"cannot open {parsed.render_as_string()}: {error}") from error
+        engine.dispose()
+        raise StoreError(f"cannot open {engine.url.render_as_string()}: {_said(error)}") from error
     return engine
 
 
 def open_telemetry(url: str) -> Engine:
-    """The database of telemetry that goes with the one at ``url``: with SQLite a file beside it,
-    ``autorag.db`` → ``autorag-telemetry.db``; else the same database.
+    """The database of telemetry that goes with the one at ``url``.
 
     Raises:
         InputError, StoreError: see :func:`open_database`.
     """
+    return open_database(telemetry_url(url), synchronous="NORMAL")
+
+
+def connect(url: str, *, synchronous: Synchronous = "FULL") -> Engine:
+    """Connect to a database with whatever schema it has; a file is created when it is used.
+
+    Raises:
+        InputError: not a database URL.
+        StoreError: the folder of a file cannot be made.
+    """
     parsed = check_url(url)
     if parsed.get_backend_name() == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise InputError(f"--db {url!r}: telemetry needs a file", key="db", value=url)
-        path = Path(parsed.database)
-        parsed = parsed.set(database=str(path.with_name(f"{path.stem}-telemetry.db")))
-        url = parsed.render_as_string()
-    return open_database(url, synchronous="NORMAL")
+        return _sqlite(parsed, synchronous)
+    return _postgresql(parsed, CONTROL_LOCK if synchronous == "FULL" else TELEMETRY_LOCK)
+
+
+def telemetry_url(url: str) -> str:
+    """Where telemetry is: with SQLite in a file beside the database at ``url``, ``autorag.db`` →
+    ``autorag-telemetry.db``; else in the same database.
+
+    Raises:
+        InputError: not a URL of a database, or of one in memory.
+    """
+    parsed = check_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return url
+    if not parsed.database or parsed.database == ":memory:":
+        raise InputError(f"--db {url!r}: telemetry needs a file", key="db", value=url)
+    path = Path(parsed.database)
+    beside = parsed.set(database=str(path.with_name(f"{path.stem}-telemetry.db")))
+    return beside.render_as_string(hide_password=False)
+
+
+def sqlite_path(engine: Engine) -> Path | None:
+    """The file of a database, None where it is not one."""
+    on_disk = engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:")
+    return Path(str(engine.url.database)) if on_disk else None
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads: one state of the database throughout."""
-    with engine.connect().execution_options(**{_READS: True}) as connection, connection.begin():
+    options: dict[str, Any] = {_READS: True}
+    if engine.dialect.name == "postgresql":
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 
@@ -109,11 +150,44 @@ def sqlite_url(path: Path) -> str:
 
 @contextmanager
 def store_errors(doing: str) -> Iterator[None]:
-    """Turn errors of the database into ``StoreError``."""
+    """Turn errors of the database into ``StoreError``, and those about a value that no database
+    can hold (a NUL character, half a surrogate pair, a number above 64 bits) into ``InputError``.
+    """
     try:
         yield
+    except (DataError, UnicodeEncodeError, OverflowError) as error:
+        raise InputError(f"{doing}: {_said(error)}") from error
     except SQLAlchemyError as error:
-        raise StoreError(f"{doing}: {error}") from error
+        raise StoreError(f"{doing}: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """What the database said. PostgreSQL tells the values apart from that, and they stay there."""
+    if isinstance(error, UnicodeEncodeError):
+        return f"a text is not Unicode: {error.reason}"
+    diagnosis = getattr(getattr(error, "orig", None), "diag", None)
+    return getattr(diagnosis, "message_primary", None) or str(error)
+
+
+def _sqlite(url: URL, synchronous: Synchronous) -> Engine:
+    if url.database:
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot open {url.render_as_string()}: {error}") from error
+    engine = create_engine(url, hide_parameters=True)
+    event.listen(engine, "connect", partial(_prepare_sqlite, synchronous))
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _postgresql(url: URL, lock: int) -> Engine:
+    arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "autorag"}
+    given = {name: value for name, value in arguments.items() if name not in url.query}
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=given)
+    event.listen(engine, "connect", _prepare_postgresql)
+    event.listen(engine, "begin", partial(_begin_postgresql, lock))
+    return engine
 
 
 def _prepare_sqlite(synchronous: Synchronous, connection: Any, _: Any) -> None:
@@ -143,6 +217,18 @@ def _into_wal(connection: Any) -> None:
             time.sleep(RETRY_S)
 
 
-def _begin(connection: Connection) -> None:
+def _begin_sqlite(connection: Connection) -> None:
     reads = connection.get_execution_options().get(_READS)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _prepare_postgresql(connection: Any, _: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}")
+    connection.commit()
+
+
+def _begin_postgresql(lock: int, connection: Connection) -> None:
+    if not connection.get_execution_options().get(_READS):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock})")

@@ -1,7 +1,8 @@
 """Repositories: studies, their trials and per-query results.
 
-Contract: every method is one transaction, all of its rows or none. What a method returned from is
-on disk. A trial that is no longer running never changes. Several processes may use one database.
+Contract: every method is one transaction, all of its rows or none, and what it returned from is on
+disk; a repository that was made within a transaction is part of that one instead. A trial that is
+no longer running never changes. Several processes may use one database.
 """
 
 from __future__ import annotations
@@ -31,35 +32,60 @@ class StudyRow:
 
 
 class Repository:
-    """What repositories share: one transaction a method, errors as ``StoreError``."""
+    """What repositories share: one transaction a method, errors as ``StoreError``.
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine = engine
+    Args:
+        source: a database, or the transaction that every method is part of.
+    """
+
+    def __init__(self, source: Engine | Connection, clock: Clock) -> None:
+        self._source = source
         self._clock = clock
+
+    @property
+    def _now(self) -> int:
+        """Seconds since the epoch."""
+        return int(self._clock.time())
 
     @contextmanager
     def _transaction(self, doing: str = "the database failed") -> Iterator[Connection]:
-        with store_errors(doing), self._engine.begin() as connection:
-            yield connection
+        with store_errors(doing):
+            if isinstance(self._source, Connection):
+                yield self._source
+            else:
+                with self._source.begin() as connection:
+                    yield connection
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with store_errors("the database failed"), reading(self._engine) as connection:
-            yield connection
+        with store_errors("the database failed"):
+            if isinstance(self._source, Connection):
+                yield self._source
+            else:
+                with reading(self._source) as connection:
+                    yield connection
 
 
 class StudyRepository(Repository):
     """Studies."""
 
-    def open(self, workload: Mapping[str, Any], settings: Mapping[str, Any]) -> StudyRow:
-        """The unfinished study of this workload and these settings, or a new one.
+    def open(
+        self,
+        workload: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        *,
+        app_id: int | None = None,
+    ) -> StudyRow:
+        """The unfinished study of this app, workload and settings, or a new one.
 
         Args:
             workload: a summary with its ``hash``.
             settings: everything that makes two studies the same (objective, space, strategy,
                 seed, limits, split).
+            app_id: the registered app that it is for.
         """
-        identity = address([workload["hash"], dict(settings)])
+        of_app = [] if app_id is None else [app_id]
+        identity = address([workload["hash"], dict(settings), *of_app])
         with self._transaction() as connection:
             known = connection.scalar(
                 select(studies.c.id)
@@ -75,6 +101,7 @@ class StudyRepository(Repository):
                 "workload_hash": workload["hash"],
                 "settings": dict(settings),
                 "created_at": int(self._clock.time()),
+                "app_id": app_id,
             }
             inserted = connection.execute(insert(studies), row).inserted_primary_key
             assert inserted is not None
@@ -101,12 +128,25 @@ class StudyRepository(Repository):
         with self._reading() as connection:
             return [_config(c) for c in connection.scalars(query)]
 
+    def measured(self, app_id: int, limit: int) -> list[Trial]:
+        """Trials of an app's studies that finished, the newest first."""
+        query = (
+            select(trials)
+            .join(studies, studies.c.id == trials.c.study_id)
+            .where(studies.c.app_id == app_id, trials.c.split == "search")
+            .where(trials.c.state == "finished")
+            .order_by(trials.c.id.desc())
+            .limit(limit)
+        )
+        with self._reading() as connection:
+            return [_trial(row) for row in connection.execute(query)]
+
 
 class SqlTrialLog(Repository):
     """The trials of one side of a study; see :class:`autorag.ports.TrialLog`."""
 
-    def __init__(self, engine: Engine, clock: Clock, study: int, split: str) -> None:
-        super().__init__(engine, clock)
+    def __init__(self, source: Engine | Connection, clock: Clock, study: int, split: str) -> None:
+        super().__init__(source, clock)
         self._study = study
         self._split = split
 

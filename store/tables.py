@@ -1,5 +1,8 @@
 """The tables, as SQLAlchemy Core. Times are integers: seconds since the epoch, or ``_ns``.
 
+Keys and studies go with their app without a foreign key: SQLite cannot add one to a table that is
+there, and to copy the table would delete what refers to it.
+
 With SQLite, telemetry lives in a file of its own: both files have all tables, by the same
 migrations, and each uses its own; no transaction spans the two, so nothing in one refers to rows of
 the other.
@@ -36,6 +39,153 @@ metadata = MetaData(naming_convention=NAMING)
 
 _Key = BigInteger().with_variant(Integer, "sqlite")
 
+apps = Table(
+    "apps",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("name", String(120), nullable=False, unique=True),
+    Column("space", JSON),
+    Column("objective", Text, nullable=False),
+    Column("policy", String(8), nullable=False),
+    Column("webhook", Text),
+    Column("docs", Text),
+    Column("queries", Text),
+    Column("evaluator", Text),
+    Column("features", JSON),
+    Column("hardware", String(64)),
+    Column("frozen", Boolean, nullable=False),
+    Column("revision", Integer),
+    Column("settings", JSON, nullable=False),
+    Column("pending", JSON, nullable=False),
+    Column("built", JSON, nullable=False),
+    Column("settings_version", Integer, nullable=False),
+    Column("root", String(64)),
+    Column("documents_version", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Registered apps. ``space`` is the declaration of its knobs (NULL: all of the reference pipeline);
+``revision`` the active one. ``settings`` is what is delivered now, ``pending`` what the active
+revision wants besides and why it waits, ``built`` the values of knobs that need a restart or a
+rebuild as the app has them; ``settings_version`` counts the changes of what is delivered.
+``root`` is the Merkle root of the app's documents."""
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("app_id", _Key, ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("config", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("reason", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("activated_at", BigInteger),
+    Column("ended_at", BigInteger),
+)
+"""What an app was or is to run with: proposed, active or superseded."""
+
+acks = Table(
+    "acks",
+    metadata,
+    Column("app_id", _Key, ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True),
+    Column("instance", String(120), primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(8), nullable=False),
+    Column("values", JSON, nullable=False),
+    Column("mismatched", JSON, nullable=False),
+    Column("error", Text),
+    Column("received_at", BigInteger),
+    Column("applied_at", BigInteger),
+    Column("failed_at", BigInteger),
+)
+"""What an instance did with a revision: received, applied or failed, with the values that it read
+back and those that are not what was delivered."""
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("app_id", _Key, ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True),
+    Column("document", Text, primary_key=True),
+    Column("content_hash", String(128), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The manifest of an app's documents."""
+
+suggestions = Table(
+    "suggestions",
+    metadata,
+    Column("trial_id", _Key, ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True),
+    Column("app_id", _Key, ForeignKey("apps.id", ondelete="CASCADE"), nullable=False),
+    Column("client", String(120), nullable=False),
+    Column("pending", Boolean, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_suggestions_app_client", "app_id", "client"),
+)
+"""Trials that an app measures itself, and the client that was asked to."""
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("caller", String(64), primary_key=True),
+    Column("key", String(256), primary_key=True),
+    Column("request", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("headers", JSON, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_answers_created_at", "created_at"),
+)
+"""Answers to requests that had an idempotency key, written in the transaction of what they did.
+``caller`` is the hash of the bearer key, ``request`` that of method, path and body."""
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("app_id", _Key, ForeignKey("apps.id", ondelete="CASCADE")),
+    Column("arguments", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("live", String(160), unique=True),
+    Column("attempts", Integer, nullable=False),
+    Column("most_attempts", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("lease", String(64)),
+    Column("lease_until", BigInteger),
+    Column("cancelling", Boolean, nullable=False),
+    Column("progress", JSON),
+    Column("result", JSON),
+    Column("error", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Index("ix_jobs_state_due_at", "state", "due_at"),
+    sqlite_autoincrement=True,
+)
+"""Background work. ``state`` is queued, running, done, cancelled or dead. ``live`` is kind and app
+while it is queued or running, NULL after, so that there is one at a time. Who holds ``lease`` runs
+it until ``lease_until``; after that anybody may."""
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("app_id", _Key, ForeignKey("apps.id", ondelete="CASCADE")),
+    Column("arguments", JSON, nullable=False),
+    Column("cron", String(120), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger),
+    Column("last_job", _Key),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_schedules_next_at", "next_at"),
+    sqlite_autoincrement=True,
+)
+"""When jobs are begun by themselves; times are UTC."""
+
 studies = Table(
     "studies",
     metadata,
@@ -48,9 +198,11 @@ studies = Table(
     Column("outcome", JSON),
     Column("created_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
+    Column("app_id", _Key, index=True),
 )
-"""One search on one workload. ``identity`` is equal for studies that would be the same, so that an
-unfinished one is found again; ``state`` is running or finished."""
+"""One search on one workload, for a registered app or for nobody. ``identity`` is equal for studies
+that would be the same, so that an unfinished one is found again; ``state`` is running or
+finished."""
 
 trials = Table(
     "trials",
@@ -98,9 +250,13 @@ keys = Table(
     Column("origin", String(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    Column("app_id", _Key, index=True),
+    Column("scopes", JSON),
+    Column("label", String(120)),
 )
-"""Bearer keys, as SHA-256 of what the caller holds. ``scope`` is admin; ``origin`` tells whether it
-came from the environment or was made at the first start."""
+"""Bearer keys, as SHA-256 of what the caller holds. ``scope`` is admin or app; an app's key opens
+``app_id`` for its ``scopes``. ``origin`` tells whether it came from the environment, was made at
+the first start, or over HTTP."""
 
 hosts = Table(
     "hosts",
@@ -197,3 +353,19 @@ observations = Table(
 )
 """One measured value a row, clustered by trace and numbered in it; those of a trace are replaced
 together when it settles again."""
+
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("app", String(120), primary_key=True),
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("revision", String(120), primary_key=True),
+    Column("phase", String(8), primary_key=True),
+    Column("stage", String(16), primary_key=True),
+    Column("metric", String(80), primary_key=True),
+    Column("histogram", LargeBinary, nullable=False),
+    Index("ix_rollups_hour", "hour"),
+    sqlite_with_rowid=False,
+)
+"""Observations older than is kept, as mergeable histograms of an hour that begins at ``hour``
+(seconds since the epoch). An unknown revision or phase is the empty string."""

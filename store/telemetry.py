@@ -2,8 +2,9 @@
 
 Contract: adding the same span again changes nothing. A trace is *due* while spans were added since
 it settled last, once an entry span was seen or nothing more has come for a while; settling it again
-replaces its observations, so their order of arrival never shows. Writing goes through the batching
-writer: what its future returned from is on disk.
+replaces its observations, so their order of arrival never shows. Observations that were measured
+without spans come in batches, each of them once. Writing goes through the batching writer: what its
+future returned from is on disk.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from store.writer import BatchWriter
 
 MAX_TRACE_SPANS = 10_000
 """Spans of one trace that are read; what a runaway loop sent beyond is left out."""
+
+NS = 1_000_000_000
 
 READ_ROWS = 5_000
 LOOKED_UP = 500
@@ -119,6 +122,22 @@ class TelemetryStore:
         """Record settled traces in place of what was recorded of them before."""
         return self._writer.submit(lambda connection: _settle(connection, settled))
 
+    def add_observations(
+        self, batch: bytes, rows: Sequence[tuple[Source, Observation]]
+    ) -> Future[bool]:
+        """Add a batch of observations that no spans tell of, all of them or none.
+
+        Args:
+            batch: 16 bytes that it is known by.
+
+        Returns:
+            whether it was added: False when this batch was there already.
+
+        Raises:
+            BusyError: the database cannot keep up.
+        """
+        return self._writer.submit(lambda connection: self._add_batch(connection, batch, rows))
+
     def check(self) -> Future[None]:
         """Done when spans can be written and read."""
 
@@ -160,6 +179,29 @@ class TelemetryStore:
         ids = _trace_ids(connection, list(seen))
         rows = [_span_row(ids, span, source) for source, some in numbered for span in some]
         bulk.insert_rows(connection, spans, rows, columns=_SPAN, conflict=bulk.ignore)
+
+    def _add_batch(
+        self, connection: Connection, batch: bytes, rows: Sequence[tuple[Source, Observation]]
+    ) -> bool:
+        """The batch stands as a trace without spans that has settled."""
+        if not rows or _trace_ids(connection, [batch]):
+            return False
+        now = int(self._clock.time())
+        numbers = {s: _source_id(connection, s, now) for s in dict.fromkeys(s for s, _ in rows)}
+        trace = {
+            "trace_id": batch,
+            "source_id": numbers[rows[0][0]],
+            "version": 1,
+            "settled": 1,
+            "entered": True,
+            "last_seen_at": now,
+            "start_ns": min(o.at for _, o in rows) * NS,
+        }
+        connection.execute(insert(traces), trace)
+        (id_,) = _trace_ids(connection, [batch]).values()
+        made = [(id_, number, numbers[s], *o) for number, (s, o) in enumerate(rows)]
+        bulk.insert_rows(connection, observations, made, columns=_OBSERVATION, conflict=bulk.refuse)
+        return True
 
 
 _SPAN = ("trace", *Span._fields[1:], "source_id")
@@ -214,14 +256,15 @@ def _spans_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[Row[
     columns = (spans.c[name] for name in _SPAN)
     query = select(*columns).where(spans.c.trace.in_(ids))
     ordered = query.order_by(spans.c.trace, spans.c.span_id)
-    parts = connection.execution_options(yield_per=READ_ROWS).execute(ordered).partitions()
     kept: dict[int, list[Row[Any]]] = {}
     read = 0
-    for trace, group in groupby(chain.from_iterable(parts), key=itemgetter(0)):
-        kept[trace] = [row for i, row in enumerate(group) if i <= MAX_TRACE_SPANS]
-        read += len(kept[trace])
-        if read >= MOST_READ_SPANS:
-            break
+    with connection.execution_options(yield_per=READ_ROWS).execute(ordered) as result:
+        rows = chain.from_iterable(result.partitions())
+        for trace, group in groupby(rows, key=itemgetter(0)):
+            kept[trace] = [row for i, row in enumerate(group) if i <= MAX_TRACE_SPANS]
+            read += len(kept[trace])
+            if read >= MOST_READ_SPANS:
+                break
     return kept
 
 
@@ -243,6 +286,11 @@ _SETTLED = ("start_ns", "duration_ns", "phase", "query", "error", "complete", "w
 
 
 def _settle(connection: Connection, settled: Sequence[Settled]) -> None:
+    """Traces that were deleted meanwhile are left out; their numbers may be given again."""
+    known = _trace_ids(connection, [s.trace.trace_id for s in settled])
+    settled = [s for s in settled if known.get(s.trace.trace_id) == s.id]
+    if not settled:
+        return
     ids = [s.id for s in settled]
     connection.execute(delete(observations).where(observations.c.trace.in_(ids)))
     rows = [row for s in settled for row in _observation_rows(s)]

@@ -2,7 +2,8 @@
 
 A transaction costs a synchronisation with the disk whatever its size. Callers hand in *jobs*
 (functions of a connection); the writer runs all that wait in one transaction and then tells every
-caller, so that what a caller was told of is on disk. A job that fails is undone alone.
+caller, so that what a caller was told of is on disk. Each runs within a savepoint, so that one that
+fails is undone alone; it runs once.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ WAITING_JOBS = 256
 """Jobs that may wait; more are refused."""
 
 BATCH_JOBS = 64
+
+_FAILED = "the database could not be written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +96,33 @@ class BatchWriter:
         return batch, False
 
     def _write(self, batch: list[_Waiting]) -> None:
-        """Write all in one transaction; when a job fails, each in its own. A transaction that
-        cannot begin (somebody else keeps the lock) is not tried again for each."""
-        begun = False
+        """Write all in one transaction. When that fails itself (it cannot begin or commit, or the
+        connection is lost), nothing of it is on disk and everybody is told so."""
         try:
-            with store_errors("telemetry could not be written"), self._engine.begin() as connection:
-                begun = True
-                results = [w.job(connection) for w in batch]
+            with store_errors(_FAILED), self._engine.begin() as connection:
+                ended = [_attempt(w.job, connection, alone=len(batch) == 1) for w in batch]
         except Exception as error:
             for waiting in batch:
-                if begun and len(batch) > 1:
-                    self._write([waiting])
-                else:
-                    waiting.done.set_exception(error)
+                waiting.done.set_exception(error)
             return
-        for waiting, result in zip(batch, results, strict=True):
-            waiting.done.set_result(result)
+        for waiting, (result, failure) in zip(batch, ended, strict=True):
+            if failure is None:
+                waiting.done.set_result(result)
+            else:
+                waiting.done.set_exception(failure)
+
+
+def _attempt(job: Job, connection: Connection, *, alone: bool) -> tuple[Any, Exception | None]:
+    """The result of a job, or why it failed; then nothing of it is left. One that is alone in its
+    transaction fails with that."""
+    if alone:
+        return job(connection), None
+    savepoint = connection.begin_nested()
+    try:
+        with store_errors(_FAILED):
+            result = job(connection)
+    except Exception as error:
+        savepoint.rollback()
+        return None, error
+    savepoint.commit()
+    return result, None

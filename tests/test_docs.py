@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import typer.main
 
 from api.cli.main import app
+from api.settings import Settings, environment_name
 from api.wiring import make_space
 from autorag.features import FEATURES
 from autorag.metrics import METRICS
@@ -24,6 +26,13 @@ def row(knob: str) -> list[str]:
     """The cells of a knob's row."""
     line = next(li for li in CONFIGURATION.splitlines() if li.startswith("|") and f"`{knob}`" in li)
     return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def settings_rows() -> dict[str, list[str]]:
+    """The cells of each setting's row, by the setting that it names first."""
+    table = CONFIGURATION.split("## Settings")[1]
+    rows = [li.strip("|").split("|") for li in table.splitlines() if li.startswith("| `")]
+    return {r[0].split("`")[1]: [cell.strip() for cell in r] for r in rows}
 
 
 @pytest.mark.parametrize("knob", list(make_space()), ids=lambda k: k.name)
@@ -55,6 +64,18 @@ def test_every_setting_stands_there() -> None:
     }
     assert used
     assert {u for u in used if f"`{u}`" not in CONFIGURATION} == set()
+
+
+def test_every_field_of_the_settings_stands_there_with_its_default() -> None:
+    told = {name: cells[1] for name, cells in settings_rows().items()}
+    for name, field in Settings.model_fields.items():
+        default = told.pop(environment_name(name))
+        if isinstance(field.default, str | int | float):
+            whole = isinstance(field.default, float) and field.default.is_integer()
+            assert default == str(int(field.default) if whole else field.default)
+    assert set(told) == {"AUTORAG_GENERATOR_URL"}
+    summary = set(re.findall(r"AUTORAG_[A-Z_]+", sys.modules[Settings.__module__].__doc__ or ""))
+    assert summary >= {environment_name(name) for name in Settings.model_fields}
 
 
 def test_the_readme_names_only_commands_and_options_that_exist() -> None:

@@ -51,9 +51,12 @@ class LiveProgress(TuneWatcher):
         """Print a line above the live one."""
         self._console.print(text, highlight=False, soft_wrap=True)
 
-    def planned(self, estimate: Estimate, resumed: int) -> None:
+    def planned(self, estimate: Estimate | None, resumed: int) -> None:
         if resumed:
             self.say(f"continuing an interrupted study: {resumed} trials are there already")
+        if estimate is None:
+            self.say("how long it takes is known once the default is measured")
+            return
         minutes, mb = estimate.seconds / 60, estimate.disk_bytes / 1e6
         self.say(f"about {minutes:.1f} minutes and {mb:.0f} MB of artifacts")
 
@@ -63,7 +66,8 @@ class LiveProgress(TuneWatcher):
     def trial_started(self, number: int, config: Config, estimate: Estimate) -> None:
         if number == 0:
             self._default = config
-        self._title = f"trial {number} ({self._changes(config)}), about {estimate.seconds:.0f} s"
+        expected = f", about {estimate.seconds:.0f} s" if estimate.seconds else ""
+        self._title = f"trial {number} ({self._changes(config)}){expected}"
         self._bar.reset(self._task, description=self._title, total=None)
 
     def report_started(self, config: Config) -> None:

@@ -41,7 +41,8 @@ def tune(
         str | None,
         typer.Option(
             help='"max|min METRIC [subject to METRIC <=|>= NUMBER, ...]". Default: max ndcg_at_10 '
-            "subject to latency_p95_ms <= 100, context_tokens <= 2000."
+            "subject to latency_p95_ms <= 100, context_tokens <= 2000 (the latter not with "
+            "--evaluator)."
         ),
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials beside the default config.")] = 25,
@@ -55,14 +56,26 @@ def tune(
         list[Path] | None,
         typer.Option(help="Folder of a local cross-encoder to try as a reranker. Repeatable."),
     ] = None,
+    evaluator: Annotated[
+        str | None,
+        typer.Option(help="URL of an HTTP evaluator: tune the pipeline behind it, not ours."),
+    ] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(help="The knobs of that pipeline, as JSON. Default: those of ours."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find a better config for your documents, and show by how much."""
-    from api.cli.options import check_model_folder, parse_duration
+    from api.cli.options import check_model_folder, parse_duration, read_space
     from autorag.errors import InputError
-    from autorag.objective import DEFAULT_OBJECTIVE, parse_objective
+    from autorag.objective import DEFAULT_OBJECTIVE, EVALUATOR_OBJECTIVE, parse_objective
 
-    wanted = parse_objective(objective) if objective is not None else DEFAULT_OBJECTIVE
+    usual = DEFAULT_OBJECTIVE if evaluator is None else EVALUATOR_OBJECTIVE
+    wanted = parse_objective(objective) if objective is not None else usual
+    if space is not None and evaluator is None:
+        raise InputError(f"--space {space}: only with --evaluator", key="space", value=str(space))
+    declaration = read_space(space)
     budget_s = parse_duration(budget)
     cross_encoders = [check_model_folder(folder) for folder in cross_encoder or []]
     from api.tuning import STRATEGIES
@@ -86,6 +99,8 @@ def tune(
         db,
         report,
         cross_encoders,
+        evaluator,
+        declaration,
         as_json,
     )
 
@@ -142,11 +157,23 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8300,
     db: Database = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, max=256, help="Processes for jobs. Default: AUTORAG_WORKERS, else 1."),
+    ] = None,
 ) -> None:
-    """Run the service that apps report to."""
+    """Run the service that apps talk to."""
     from api.cli.serve import run_serve
 
-    run_serve(host, port, db)
+    run_serve(host, port, db, workers)
+
+
+@app.command()
+def worker(db: Database = None) -> None:
+    """Run background jobs of the service, one at a time."""
+    from api.cli.worker import run_worker
+
+    run_worker(db)
 
 
 def run() -> None:

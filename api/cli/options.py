@@ -65,21 +65,18 @@ def read_config(path: Path | None) -> dict[str, Any]:
     """
     if path is None:
         return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"--config {path}: {error.strerror}", key="config", value=str(path)
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"--config {path}: malformed JSON ({error})", key="config", value=str(path)
-        ) from error
-    if isinstance(value, dict) and isinstance(value.get("config"), dict):
-        value = value["config"]
-    if not isinstance(value, dict):
-        raise ConfigError(f"--config {path}: expected an object", key="config", value=str(path))
-    return value
+    value = _read_object(path, "config")
+    nested = value.get("config")
+    return nested if isinstance(nested, dict) else value
+
+
+def read_space(path: Path | None) -> dict[str, Any] | None:
+    """The declaration of a space; None without one. See :mod:`autorag.space.declared`.
+
+    Raises:
+        ConfigError: missing file, malformed JSON, not an object.
+    """
+    return None if path is None else _read_object(path, "space")
 
 
 def check_report(path: Path, option: str = "report") -> Path:
@@ -111,6 +108,22 @@ def check_model_folder(path: Path) -> str:
             f"--cross-encoder {path}: no config.json there", key="cross-encoder", value=str(path)
         )
     return str(path)
+
+
+def _read_object(path: Path, option: str) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"--{option} {path}: {error.strerror}", key=option, value=str(path)
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"--{option} {path}: malformed JSON ({error})", key=option, value=str(path)
+        ) from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"--{option} {path}: expected an object", key=option, value=str(path))
+    return value
 
 
 def _value(text: str) -> Any:

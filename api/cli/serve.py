@@ -3,78 +3,84 @@
 from __future__ import annotations
 
 import gc
-import logging
 import signal
 import socket
 from contextlib import AbstractAsyncContextManager
 
-import uvicorn
 from rich.console import Console
 
 from api.app import create_app
 from api.auth import MadeKey, establish_admin_key
+from api.logs import set_up_logging
+from api.metrics import Metrics
+from api.middleware import guarded
+from api.server import BACKLOG, make_server
 from api.service import Service, running_service
 from api.settings import Settings
+from api.supervisor import workers
 from api.wiring import make_parts
 from autorag.errors import InputError
 from collectors.counters import capabilities
 from collectors.hardware import read_identity
 from collectors.hardware.identity import machine_fingerprint
 from collectors.hardware.profile import profile_path, read_profile
-from store.engine import open_database, open_telemetry, sqlite_url
+from store.engine import open_database, open_telemetry
 from store.hosts import HostRepository
 from store.keys import KeyRepository
 
 SHUTDOWN_S = 10
-BACKLOG = 512
 
 COLLECT_AFTER = 50_000, 20, 50
 """Cyclic garbage is looked for this seldom: spans and rows, made by the thousand, have none."""
 
 
-def run_serve(host: str, port: int, database: str | None) -> None:
+def run_serve(host: str, port: int, database: str | None, count: int | None) -> None:
     """Serve until a signal comes; what was accepted is finished first.
+
+    Args:
+        count: worker processes for jobs; as the settings say when None.
 
     Raises:
         InputError: the address cannot be used.
         StoreError: the database cannot be opened.
     """
     settings = Settings.from_environment()
+    if database is not None:
+        settings = settings.model_copy(update={"db": database})
+    if count is not None:
+        settings = settings.model_copy(update={"workers": count})
     parts = make_parts(settings, seed=0)
-    url = sqlite_url(settings.database) if database is None else database
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     fingerprint = machine_fingerprint()
+    metrics = Metrics()
 
     def running() -> AbstractAsyncContextManager[Service]:
-        return running_service(url, fingerprint, parts.clock)
+        return running_service(settings, fingerprint, parts.clock)
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    set_up_logging(settings)
+    app = create_app(running, metrics)
+    served = guarded(app, settings, metrics, parts.clock)
     with _listening(host, port) as listener:
-        made = _prepared(settings, url)
-        address, bound = listener.getsockname()[:2]
-        shown = f"[{address}]" if ":" in address else address
-        config = uvicorn.Config(
-            create_app(running),
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=SHUTDOWN_S,
+        made = _prepared(settings)
+        server = make_server(
+            served, on_stop=lambda: app.state.service.watch.stop(), shutdown_s=SHUTDOWN_S
         )
-        server = uvicorn.Server(config)
         for ending in (signal.SIGINT, signal.SIGTERM):
             # The server catches them while it runs, and raises them again when it has ended.
             signal.signal(ending, server.handle_exit)
-        _announce(console, f"http://{shown}:{bound}", made)
+        _announce(console, _url(listener), made)
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
-        server.run(sockets=[listener])
+        with workers(settings):
+            server.run(sockets=[listener])
 
 
-def _prepared(settings: Settings, url: str) -> MadeKey | None:
+def _prepared(settings: Settings) -> MadeKey | None:
     """See to the admin key, and that both databases open before anything is told. This machine is
     recorded when its profile is remembered: telemetry from it names it."""
     parts = make_parts(settings, seed=0)
-    open_telemetry(url).dispose()
-    engine = open_database(url)
+    open_telemetry(settings.database_url).dispose()
+    engine = open_database(settings.database_url)
     try:
         identity, _ = read_identity()
         profile = read_profile(profile_path(settings.home, identity))
@@ -94,6 +100,12 @@ def _listening(host: str, port: int) -> socket.socket:
         raise InputError(
             f"--host {host} --port {port}: {error.strerror or error}", key="port", value=port
         ) from error
+
+
+def _url(listener: socket.socket) -> str:
+    address, port = listener.getsockname()[:2]
+    shown = f"[{address}]" if ":" in address else address
+    return f"http://{shown}:{port}"
 
 
 def _announce(console: Console, url: str, made: MadeKey | None) -> None:

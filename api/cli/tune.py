@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,12 +14,18 @@ from rich.table import Table
 from api.cli.console import LiveProgress, changes, progress_console
 from api.cli.options import check_report
 from api.settings import Settings
+from api.targets import evaluator_target, reference_target
 from api.tuning import TuneRequest, TuneResult, tune
 from api.wiring import bind, load_workload, make_parts, make_space
 from autorag.metrics import METRICS
 from autorag.objective import Objective
 from autorag.outcome import Outcome
+from autorag.space import declared_space
+from collectors.http_evaluator import check_evaluator
+from collectors.outbound import EVERYWHERE, Outbound
 from store.engine import check_url, sqlite_url
+
+ANYWHERE = Outbound(EVERYWHERE)
 
 
 def run_tune(
@@ -33,15 +40,22 @@ def run_tune(
     database: str | None,
     report: Path,
     cross_encoders: Sequence[str],
+    evaluator: str | None,
+    declaration: Mapping[str, Any] | None,
     as_json: bool,
 ) -> None:
-    """Tune, write the report, print the result."""
+    """Tune, write the report, print the result.
+
+    Any address may be called: whoever types a command may reach what his machine reaches.
+    """
     settings = Settings.from_environment()
     if database is not None:
         check_url(database)
     check_report(report)
+    if evaluator is not None:
+        check_evaluator(evaluator, ANYWHERE)
     parts = make_parts(settings, seed)
-    space = make_space(cross_encoders)
+    space = declared_space(declaration, make_space(cross_encoders))
     console = progress_console(quiet=as_json)
     workload = load_workload(docs, queries, parts)
     console.print(
@@ -49,6 +63,12 @@ def run_tune(
         f"{workload.query_source} queries; {objective}",
         highlight=False,
     )
+    if space.rules:
+        space = bind(space, workload)
+    if evaluator is None:
+        target = reference_target(workload, space, objective, parts)
+    else:
+        target = evaluator_target(workload, space, objective, evaluator, ANYWHERE)
     request = TuneRequest(
         objective,
         trials,
@@ -62,7 +82,7 @@ def run_tune(
         write_report(result, seed, report)
 
     with LiveProgress(console, objective) as progress:
-        result = tune(workload, bind(space, workload), request, parts, progress, publish)
+        result = tune(workload, target, request, parts, progress, publish)
     if as_json:
         Console(soft_wrap=True).print_json(json.dumps(result.to_json()), indent=None)
     else:

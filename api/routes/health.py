@@ -1,33 +1,68 @@
-"""Health: ``/healthz`` says that the process runs, ``/readyz`` that it can do its work."""
+"""Health and metrics: ``/healthz`` says that the process runs, ``/readyz`` that it can do its
+work, ``/metrics`` what it did."""
 
 from __future__ import annotations
 
 import logging
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 
+from api import metrics
+from api.once import json_answer
 from api.problems import first_line, problem
-from api.service import Service
+from api.routes.common import ServiceOf
+from api.schema import View
 from autorag.errors import AutoragError
 
 log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
 
+_NOT_READY = {
+    "description": "Not ready",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
 
-@router.get("/healthz", operation_id="healthz")
-async def healthz() -> dict[str, str]:
+
+class Health(View):
     """The process runs."""
-    return {"status": "ok"}
+
+    status: Literal["ok"]
 
 
-@router.get("/readyz", operation_id="readyz", responses={503: {"description": "Not ready"}})
-async def readyz(request: Request) -> Response:
+class Readiness(View):
+    """It can do its work."""
+
+    status: Literal["ready"]
+
+
+@router.get("/healthz", operation_id="healthz", responses={200: {"model": Health}})
+async def healthz() -> Response:
+    """The process runs."""
+    return json_answer(200, {"status": "ok"})
+
+
+@router.get(
+    "/readyz", operation_id="readyz", responses={200: {"model": Readiness}, 503: _NOT_READY}
+)
+async def readyz(service: ServiceOf) -> Response:
     """The databases take what is written."""
-    service: Service = request.app.state.service
     try:
         await service.check()
     except (AutoragError, TimeoutError) as error:
         log.warning("not ready: %s", first_line(error))
         return problem(503, "not ready: the databases do not answer", {"Retry-After": "1"})
-    return Response('{"status":"ready"}', media_type="application/json")
+    return json_answer(200, {"status": "ready"})
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    response_class=Response,
+)
+async def prometheus(request: Request) -> Response:
+    """Counts, for Prometheus."""
+    text = metrics.render(request.app.state.metrics)
+    return Response(text, media_type=metrics.CONTENT_TYPE)

@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
-from api.auth import bearer
+from api.auth import bearer, identify
 from api.problems import RETRY_AFTER_S, first_line
 from api.service import Service
 from autorag.errors import (
@@ -24,6 +24,7 @@ from autorag.errors import (
     PayloadTooLargeError,
     PayloadTypeError,
     StoreError,
+    UnauthenticatedError,
 )
 from collectors.otlp.answer import Signal, failure
 from collectors.otlp.body import JSON, PROTOBUF, check_wire_size, media_type
@@ -45,6 +46,7 @@ _BODY = {
 _STATUSES = {
     400: "The body cannot be read",
     401: "No valid key",
+    403: "The key does not open this",
     413: "The body is too large",
     415: "Neither protobuf nor JSON, or an unknown encoding",
     503: "Not stored; send it again",
@@ -79,16 +81,20 @@ async def _export(request: Request, signal: Signal) -> Response:
     type_ = JSON
     try:
         type_ = media_type(headers.get("content-type"))
-        if not await service.is_admin(bearer(headers.get("authorization"))):
-            challenge = {"WWW-Authenticate": "Bearer"}
-            return _failure(401, "no valid key: Authorization: Bearer KEY", type_, challenge)
+        caller = await identify(request, bearer(headers.get("authorization")))
+        if not (caller.key.admin or "ingest" in caller.key.scopes):
+            return _failure(403, "this key lacks the scope 'ingest'", type_)
         service.ingest.enter()
         try:
             wire = await _body(request)
             encoding = headers.get("content-encoding")
-            answer = await service.ingest.export(signal, wire, encoding, type_, _is_here(request))
+            answer = await service.ingest.export(
+                signal, wire, encoding, type_, here=_is_here(request), app=caller.key.app
+            )
         finally:
             service.ingest.leave()
+    except UnauthenticatedError as error:
+        return _failure(401, str(error), type_, {"WWW-Authenticate": "Bearer"})
     except AutoragError as error:
         return _refused(error, type_)
     except ClientDisconnect:

@@ -18,6 +18,9 @@ QUANTILES: Mapping[str, tuple[str, float]] = {
 }
 """Metric → the per-query value and the quantile it is."""
 
+GENERATED: Mapping[str, str] = {"ttft_ms": "ttft", "end_to_end_ms": "generate"}
+"""Per-query value → the time that ends it, of queries that were answered."""
+
 
 def query_values(results: Sequence[QueryResult]) -> dict[str, np.ndarray]:
     """Every per-query metric as an array over the queries that have it, plus ``latency_ms``,
@@ -25,8 +28,8 @@ def query_values(results: Sequence[QueryResult]) -> dict[str, np.ndarray]:
     names = list(dict.fromkeys(n for r in results for n in r.metrics))
     values = {n: np.array([r.metrics[n] for r in results if n in r.metrics]) for n in names}
     values["latency_ms"] = np.array([_latency(r.stage_ms) for r in results])
-    generated = [r for r in results if "generate" in r.stage_ms]
-    for name, stage in (("ttft_ms", "ttft"), ("end_to_end_ms", "generate")):
+    for name, stage in GENERATED.items():
+        generated = [r for r in results if stage in r.stage_ms]
         if generated:
             values[name] = np.array([_latency(r.stage_ms) + r.stage_ms[stage] for r in generated])
     return values

@@ -15,7 +15,8 @@ from autorag.metrics import metric
 from autorag.objective import Objective
 from autorag.optimizer.random import RandomSearch
 from autorag.ports import Trial
-from autorag.space import Config, Knob, Space
+from autorag.space import Config, Domain, Knob, Space
+from autorag.space.domains import Value
 
 FIRST = (
     "embed.model",
@@ -33,15 +34,23 @@ FIRST = (
 """Knobs in the order in which they are settled; the others follow in the space's order."""
 
 APPROXIMATE = (
-    "index.",
+    "index.kind",
+    "index.nlist",
+    "index.pq_m",
+    "index.hnsw_m",
+    "index.ef_construction",
     "embed.dim",
     "retrieve.nprobe",
     "retrieve.ef_search",
     "retrieve.refine",
 )
-"""Knobs that trade exactness of the vector search."""
+"""Knobs of the reference pipeline that trade exactness of the vector search. What an app's own
+knobs do is not known from their names."""
 
 CONTEXTS = "generate.contexts"
+
+RUNGS = 10
+"""Steps through the range of a number that has no grid."""
 
 STRIDES = (2, 1)
 """Steps along the grid of an ordered knob: coarse first, then fine."""
@@ -120,9 +129,10 @@ class ModelFirstGreedy:
         gain = self._objective.cost(known[best]) - self._objective.cost(measured)
         if [s.metric for s in missed] != ["context_tokens"] or not gain > LEAST_GAIN:
             return moved
-        if CONTEXTS not in moved or not measured.get("context_tokens"):
+        contexts = moved.get(CONTEXTS)
+        if not isinstance(contexts, int) or not measured.get("context_tokens"):
             return moved
-        most = float(moved[CONTEXTS]) * missed[0].bound / measured["context_tokens"]
+        most = contexts * missed[0].bound / measured["context_tokens"]
         fewer = [g for g in self._space[CONTEXTS].domain.grid if float(g) <= most]
         fitted = self._space.moved(moved, CONTEXTS, fewer[-1]) if fewer else None
         if fitted is None:
@@ -131,11 +141,9 @@ class ModelFirstGreedy:
         return fitted
 
     def _stepped(self, knob: Knob, config: Config, step: int) -> Config | None:
-        grid = knob.domain.grid
-        if config[knob.name] not in grid:
-            return None
-        at = grid.index(config[knob.name]) + step
-        return self._space.moved(config, knob.name, grid[at]) if 0 <= at < len(grid) else None
+        ladder = _ladder(knob.domain, config[knob.name])
+        at = ladder.index(config[knob.name]) + step
+        return self._space.moved(config, knob.name, ladder[at]) if 0 <= at < len(ladder) else None
 
     def _better(self, best: Config, moved: Config, known: Known) -> Config:
         (missed, cost), (missed_now, cost_now) = (
@@ -161,8 +169,15 @@ class ModelFirstGreedy:
         missed = [s.metric for s in self._objective.violations(measured)]
         if kind not in ("ranking", "answer"):
             return True
-        if not knob.algorithmic or knob.name.startswith(APPROXIMATE):
+        if not knob.algorithmic or knob.name in APPROXIMATE:
             return any(m != "context_tokens" for m in missed)
         if knob.stage == "generate" and kind == "ranking":
             return any(m == "context_tokens" or metric(m).needs_generation for m in missed)
         return True
+
+
+def _ladder(domain: Domain, value: Value) -> Sequence[Value]:
+    """The values of an ordered domain to walk along, ``value`` among them."""
+    even = (domain.decode((i / RUNGS,)) for i in range(RUNGS + 1))
+    rungs = domain.grid or tuple(dict.fromkeys(even))
+    return rungs if value in rungs else sorted((*rungs, value))

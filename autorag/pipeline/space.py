@@ -234,9 +234,9 @@ def _rules(dims: Mapping[str, int]) -> tuple[Rule, ...]:
         return None if int(values["generate.contexts"]) <= k else f"is more than retrieve.k = {k}"
 
     return (
-        Rule("embed.dim", dim_fits),
-        Rule("index.pq_m", pq_divides),
-        Rule("index.kind", enough_points),
-        Rule("rerank.depth", depth_reaches),
-        Rule("generate.contexts", contexts_fit),
+        Rule("embed.dim", dim_fits, ("embed.model",)),
+        Rule("index.pq_m", pq_divides, ("embed.model", "embed.dim")),
+        Rule("index.kind", enough_points, ("chunk.tokens", "chunk.splitter", "index.nlist")),
+        Rule("rerank.depth", depth_reaches, ("retrieve.k",)),
+        Rule("generate.contexts", contexts_fit, ("retrieve.k",)),
     )

@@ -9,7 +9,7 @@ faiss cannot train an IVF or PQ index on too few points.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -20,6 +20,7 @@ import numpy as np
 from autorag.errors import ConfigError
 from autorag.space.config import Config
 from autorag.space.domains import Choice, Domain, Value
+from autorag.stages import STAGES
 
 Apply = Literal["hot", "restart", "rebuild"]
 
@@ -93,16 +94,23 @@ class Knob:
 
     @property
     def applied(self) -> str:
-        """``hot``, ``restart:<stage>`` or ``rebuild:<stage>``."""
-        return "hot" if self.apply == "hot" else f"{self.apply}:{self.name.split('.')[0]}"
+        """``hot``, ``restart:<stage>`` or ``rebuild:<stage>``: of the stage in its name, else of
+        the first that it invalidates."""
+        first = self.name.split(".")[0]
+        stage = first if first in STAGES else self.stage
+        return "hot" if self.apply == "hot" else f"{self.apply}:{stage}"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A relation between knobs: ``check`` returns None, or why the values do not go together."""
+    """A relation between knobs: ``check`` returns None, or why the values do not go together.
+
+    It is asked when ``knob`` is active. ``reads`` names the other knobs whose values it looks at.
+    """
 
     knob: str
     check: Callable[[Mapping[str, Value], CorpusFacts | None], str | None]
+    reads: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,39 @@ class Space:
                 else k
                 for k in self.knobs
             ),
+        )
+
+    def defaulting(self, values: Mapping[str, Any]) -> Space:
+        """The same space, whose default is the config with these values.
+
+        Knobs that are inactive in it keep their defaults.
+
+        Raises:
+            ConfigError: as :meth:`config` does.
+        """
+        config = self.config(values)
+        knobs = (replace(k, default=config.get(k.name, k.default)) for k in self.knobs)
+        return replace(self, knobs=tuple(knobs))
+
+    def subset(self, names: Iterable[str]) -> Space:
+        """The space of these knobs only, in their order here.
+
+        A condition on a knob that is left out gives way to the conditions of that knob: without
+        ``index.kind``, ``retrieve.nprobe`` still needs a mode that asks the index. A rule that
+        reads a knob that is left out is dropped.
+
+        Raises:
+            ConfigError: unknown knob.
+        """
+        kept = {self[name].name for name in names}
+        return replace(
+            self,
+            knobs=tuple(
+                replace(k, when=tuple(dict.fromkeys(self._conditions(k, kept))))
+                for k in self.knobs
+                if k.name in kept
+            ),
+            rules=tuple(r for r in self.rules if kept.issuperset((r.knob, *r.reads))),
         )
 
     # -- making configs ---------------------------------------------------------------------
@@ -277,6 +318,14 @@ class Space:
         return sum(self._knob_distance(k, a, b) for k in names) / max(1, len(names))
 
     # -- inside -----------------------------------------------------------------------------
+
+    def _conditions(self, knob: Knob, kept: Collection[str]) -> Iterator[When]:
+        """The conditions of a knob, on knobs that are kept."""
+        for condition in knob.when:
+            if condition.knob in kept:
+                yield condition
+            else:
+                yield from self._conditions(self[condition.knob], kept)
 
     def _knob_distance(self, knob: Knob, a: Config, b: Config) -> float:
         if knob.name not in a or knob.name not in b:

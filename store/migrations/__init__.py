@@ -2,27 +2,70 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 FOLDER = Path(__file__).parent
 
 
 def upgrade(engine: Engine) -> None:
     """Bring the schema to the newest revision; one transaction, safe for processes that race."""
+    with engine.begin() as connection:
+        upgrade_within(connection)
+
+
+def upgrade_within(connection: Connection, revision: str | None = None) -> None:
+    """Bring the schema to a revision, the newest unless told, in a transaction."""
     from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
+
+    from store.engine import MIGRATION_LOCK
+
+    if connection.dialect.name == "postgresql":
+        # Control and telemetry, which have a lock each, are the same database there.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+    wanted = revision or head()
+    if current(connection) == wanted:
+        return
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, wanted)
+
+
+def current(connection: Connection) -> str | None:
+    """The revision that a database is at; None before its first tables."""
     from sqlalchemy import inspect, text
+
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def head() -> str:
+    """The newest revision."""
+    newest = _scripts().get_current_head()
+    assert isinstance(newest, str)
+    return newest
+
+
+def known() -> set[str]:
+    """Every revision that there is."""
+    return {script.revision for script in _scripts().walk_revisions()}
+
+
+def _config() -> Any:
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
-    head = ScriptDirectory.from_config(config).get_current_head()
-    with engine.begin() as connection:
-        if inspect(connection).has_table("alembic_version"):
-            current = connection.scalar(text("SELECT version_num FROM alembic_version"))
-            if current == head:
-                return
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    return config
+
+
+@cache
+def _scripts() -> Any:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config())

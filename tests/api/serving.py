@@ -70,23 +70,32 @@ class Serving:
 
 
 @contextmanager
-def serving(command: Command, *options: object, key: str = KEY) -> Iterator[Serving]:
+def serving(
+    command: Command,
+    *options: object,
+    key: str = KEY,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Serving]:
     """Run the service in the command's home, on a free port, with this admin key (none: it makes
     one); it ends with the block unless it ended before."""
-    with started(command, "--port", 0, *options, key=key) as process:
+    with started(command, "--port", 0, *options, key=key, environment=environment) as process:
         yield Serving(process, command.home, _url(process, command.home), key)
 
 
 @contextmanager
 def started(
-    command: Command, *options: object, key: str = KEY
+    command: Command,
+    *options: object,
+    key: str = KEY,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The service's process, whether it will serve or fail; see :func:`error_file`."""
     place = {"AUTORAG_HOME": str(command.home), "TMPDIR": str(command.temporary)}
+    chosen = {"AUTORAG_ADMIN_KEY": key, "COLUMNS": "300", **(environment or {})}
     with error_file(command.home).open("wb") as said:
         process = subprocess.Popen(
             [str(SCRIPT), "serve", *map(str, options)],
-            env={**_surroundings(), **place, "AUTORAG_ADMIN_KEY": key, "COLUMNS": "300"},
+            env={**_surroundings(), **place, **chosen},
             cwd=command.temporary,
             stdout=subprocess.DEVNULL,
             stderr=said,

@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def features_of(folder: Path, home: Path, seed: int = 0) -> WorkloadFeatures:
-    parts = make_parts(Settings(home, 10**9), seed)
+    parts = make_parts(Settings(home=home, artifacts_gb=1), seed)
     return workload_features(load_workload(folder, None, parts), parts)
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.cli.options import parse_duration, parse_sets, read_config
+from api.cli.options import parse_duration, parse_sets, read_config, read_space
 from autorag.errors import ConfigError, InputError
 
 
@@ -139,3 +139,20 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_space_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "space.json"
+    path.write_text('{"reference": true, "config": {}}')
+    assert read_space(path) == {"reference": True, "config": {}}
+    assert read_space(None) is None
+
+
+@pytest.mark.parametrize("content", [None, "{oops", "[]", "[" * 100_000])
+def test_a_space_that_cannot_be_read_is_named(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "space.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r"--space .*space\.json") as caught:
+        read_space(path)
+    assert (caught.value.key, caught.value.value) == ("space", str(path))

@@ -29,7 +29,7 @@ from tests.api.command import DOCUMENTS, QUERIES, write_lines
 
 
 def parts_at(home: Path, seed: int = 0) -> Parts:
-    return make_parts(Settings(home, 10**9), seed)
+    return make_parts(Settings(home=home, artifacts_gb=1), seed)
 
 
 @pytest.fixture

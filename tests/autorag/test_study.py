@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag.errors import MeasurementError
+from autorag.errors import MeasurementError, WorkCancelled
 from autorag.objective import parse_objective
 from autorag.optimizer import ModelFirstGreedy, RandomSearch, Strategy
-from autorag.ports import Estimate, Trial
+from autorag.ports import Estimate, Measurement, Trial
 from autorag.space import Choice, Config, Knob, Number, Space
 from autorag.study import LARGEST_SHARE, Limits, Plan, Study, Watcher, best_trial, pareto_trials
 from tests.fakes import Answer, FakeCosts, FakeMeasurer, ManualClock, MemoryTrialLog, Seconds
@@ -393,6 +393,41 @@ def test_a_finished_study_is_not_measured_again() -> None:
     complete(setting.study(), 0, ENDLESS)
     assert results(setting) == before
     assert len(setting.measurer.asked) == calls
+
+
+def test_a_cancelled_trial_is_no_result_and_the_study_goes_on_later() -> None:
+    undisturbed, cancelled = Setting(), Setting()
+    complete(undisturbed.study(), 0, ENDLESS)
+    measure = cancelled.measurer.measure
+
+    def stopped(*_: Any, **__: Any) -> Any:
+        raise WorkCancelled("cancelled")
+
+    cancelled.run(Limits(2), RandomSearch(SPACE, 0, 4))
+    cancelled.measurer.measure = stopped  # type: ignore[method-assign]
+    with pytest.raises(WorkCancelled):
+        complete(cancelled.study(), 0, ENDLESS)
+    assert states(cancelled.log.trials()) == ["finished", "finished", "finished", "running"]
+    cancelled.measurer.measure = measure  # type: ignore[method-assign]
+    complete(cancelled.study(), 0, ENDLESS)
+    assert results(cancelled) == results(undisturbed)
+
+
+def test_costs_are_told_how_it_was_measured() -> None:
+    told: list[Mapping[str, Any]] = []
+
+    class Told(FakeCosts):
+        def observe(self, config: Config, measurement: Measurement) -> None:
+            told.append(measurement.conditions)
+
+    setting = Setting()
+    setting.costs = Told()
+    measure = setting.measurer.measure
+    setting.measurer.measure = lambda *a, **k: replace(  # type: ignore[method-assign]
+        measure(*a, **k), conditions={"seconds": 7}
+    )
+    setting.run(Limits(1))
+    assert told == [{"seconds": 7}] * 2
 
 
 # -- watching, choosing ------------------------------------------------------------------------

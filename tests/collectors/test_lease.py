@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from autorag.errors import WorkCancelled
 from collectors.lease import lease_file, measuring_lease
 
 HOLDER = """
@@ -110,3 +111,13 @@ def test_who_waits_is_told_once() -> None:
     assert told == ["waiting"]
     with measuring_lease(waiting=lambda: told.append("again")):
         assert told == ["waiting"]
+
+
+def test_waiting_can_be_ended() -> None:
+    def enough() -> None:
+        raise WorkCancelled("enough")
+
+    with holder(), pytest.raises(WorkCancelled, match="enough"), measuring_lease(poll=enough):
+        pass
+    with measuring_lease(poll=enough):
+        pass

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from autorag.errors import MeasurementCancelled, MeasurementError
+from autorag.errors import MeasurementCancelled, MeasurementError, WorkCancelled
 from autorag.space import Config
 from collectors.counters import METRICS
 from collectors.measurer import ProcessMeasurer
@@ -162,6 +162,30 @@ def test_a_deadline_in_the_past_starts_nothing_that_lasts(measurer: ProcessMeasu
     with pytest.raises(MeasurementCancelled):
         measurer.measure(config(**LEXICAL), IDS, deadline=time.monotonic() - 1)
     assert not children()
+
+
+def test_a_cancelled_measurement_kills_the_child(tmp_path: Path) -> None:
+    asked: list[str] = []
+    enough = False
+
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal enough
+        asked.append(stage)
+        enough = stage == "query"
+
+    cancelled = ProcessMeasurer(workload(), tmp_path, 0, 10**9, cancelled=lambda: enough)
+    with pytest.raises(WorkCancelled):
+        cancelled.measure(config(**LEXICAL), IDS * 50_000, progress=progress)
+    assert asked[-1] == "query"
+    assert not children()
+
+
+def test_what_is_cancelled_already_starts_nothing(tmp_path: Path) -> None:
+    told: list[str] = []
+    cancelled = ProcessMeasurer(workload(), tmp_path, 0, 10**9, cancelled=lambda: True)
+    with pytest.raises(WorkCancelled):
+        cancelled.measure(config(), IDS, progress=lambda stage, *_: told.append(stage))
+    assert told == []
 
 
 def test_an_interrupted_parent_kills_the_child(measurer: ProcessMeasurer) -> None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select, text
+from sqlalchemy import Engine, func, select, text
 
 from autorag.errors import StoreError
 from autorag.ports import Trial, TrialLog, TrialState
-from store.engine import open_database, sqlite_url
+from store.engine import open_database
 from store.repositories import SqlTrialLog, StudyRepository
 from store.tables import studies, trial_queries, trials
 from tests.fakes import ManualClock, MemoryTrialLog
+from tests.store.backends import KINDS, Backend, opened
 from tests.store.measured import CONFIG, OTHER, a_measurement, measurements, plain
+from tests.store.registered import register
 
 Logs = Callable[[], TrialLog]
 """Makes an empty log."""
@@ -27,48 +28,21 @@ ENDED: tuple[TrialState, ...] = ("failed", "skipped", "censored")
 seconds = st.floats(0, 1e6)
 
 
-class Reopened:
-    """A log that opens its database anew for every call."""
-
-    def __init__(self, url: str, study: int, split: str) -> None:
-        self._made = (url, study, split)
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            url, study, split = self._made
-            engine = open_database(url)
-            try:
-                return getattr(SqlTrialLog(engine, ManualClock(), study, split), name)(*args)
-            finally:
-                engine.dispose()
-
-        return call
-
-
-def new_study(url: str, number: int) -> int:
-    engine = open_database(url)
-    row = StudyRepository(engine, ManualClock()).open({"hash": "w"}, {"number": number})
-    engine.dispose()
-    return row.id
-
-
-@pytest.fixture(scope="module", params=["memory", "file", "reopened"])
+@pytest.fixture(scope="module", params=["memory", *KINDS])
 def new_log(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Logs]:
     if request.param == "memory":
         yield MemoryTrialLog
         return
-    url = sqlite_url(tmp_path_factory.mktemp("store") / "trials.db")
+    folder = tmp_path_factory.mktemp("store")
     numbers = itertools.count()
-    engine = open_database(url)
+    with opened(request.param, folder) as backend:
 
-    def make() -> TrialLog:
-        study = new_study(url, next(numbers))
-        if request.param == "file":
-            return SqlTrialLog(engine, ManualClock(), study, "search")
-        return cast(TrialLog, Reopened(url, study, "search"))
+        def make() -> TrialLog:
+            number = next(numbers)
+            study = backend.repository(StudyRepository).open({"hash": "w"}, {"number": number}).id
+            return backend.repository(lambda e, c: SqlTrialLog(e, c, study, "search"))
 
-    yield make
-    engine.dispose()
+        yield make
 
 
 class TestTrialLog:
@@ -180,26 +154,19 @@ class TestTrialLog:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return sqlite_url(tmp_path / "studies.db")
+def engine(backend: Backend) -> Engine:
+    return backend.engine
 
 
 @pytest.fixture
-def engine(url: str) -> Iterator[Any]:
-    engine = open_database(url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def repository(engine: Any) -> StudyRepository:
-    return StudyRepository(engine, ManualClock())
+def repository(backend: Backend) -> StudyRepository:
+    return backend.repository(StudyRepository)
 
 
 WORKLOAD = {"name": "w", "hash": "1234"}
 
 
-def a_log(engine: Any, study: int, split: str = "search") -> SqlTrialLog:
+def a_log(engine: Engine, study: int, split: str = "search") -> SqlTrialLog:
     return SqlTrialLog(engine, ManualClock(), study, split)
 
 
@@ -208,7 +175,7 @@ def measured(log: SqlTrialLog, number: int, config: Any) -> None:
     log.finish(number, a_measurement("a"), 1.0)
 
 
-def test_the_two_splits_of_a_study_do_not_mix(engine: Any, repository: StudyRepository) -> None:
+def test_the_two_splits_of_a_study_do_not_mix(engine: Engine, repository: StudyRepository) -> None:
     study = repository.open(WORKLOAD, {}).id
     search, report = (a_log(engine, study, split) for split in ("search", "report"))
     measured(search, 0, CONFIG)
@@ -223,7 +190,7 @@ def test_the_two_splits_of_a_study_do_not_mix(engine: Any, repository: StudyRepo
 
 
 def test_every_row_of_a_failed_transaction_is_gone(
-    engine: Any, repository: StudyRepository
+    engine: Engine, repository: StudyRepository
 ) -> None:
     log = a_log(engine, repository.open(WORKLOAD, {}).id)
     log.start(0, CONFIG)
@@ -234,7 +201,7 @@ def test_every_row_of_a_failed_transaction_is_gone(
 
 
 def test_a_database_that_cannot_be_read_is_a_store_error(
-    engine: Any, repository: StudyRepository
+    engine: Engine, repository: StudyRepository
 ) -> None:
     log = a_log(engine, repository.open(WORKLOAD, {}).id)
     with engine.begin() as connection:
@@ -243,7 +210,9 @@ def test_a_database_that_cannot_be_read_is_a_store_error(
         log.trials()
 
 
-def test_what_a_trial_was_measured_under_is_kept(engine: Any, repository: StudyRepository) -> None:
+def test_what_a_trial_was_measured_under_is_kept(
+    engine: Engine, repository: StudyRepository
+) -> None:
     log = a_log(engine, repository.open(WORKLOAD, {}).id)
     measured(log, 0, CONFIG)
     with engine.begin() as connection:
@@ -260,10 +229,10 @@ def test_the_same_settings_find_the_unfinished_study(repository: StudyRepository
 
 
 def test_an_unfinished_study_is_found_by_another_process(
-    url: str, repository: StudyRepository
+    backend: Backend, repository: StudyRepository
 ) -> None:
     first = repository.open(WORKLOAD, {})
-    later = open_database(url)
+    later = open_database(backend.url)
     assert StudyRepository(later, ManualClock()).open(WORKLOAD, {}).id == first.id
     later.dispose()
 
@@ -280,7 +249,17 @@ def test_another_workload_or_setting_is_another_study(
     assert other.id != first.id
 
 
-def test_a_finished_study_is_not_continued(engine: Any, repository: StudyRepository) -> None:
+def test_a_study_of_an_app_is_that_apps_alone(
+    backend: Backend, repository: StudyRepository
+) -> None:
+    shop, other = (register(backend, name).id for name in ("shop", "other"))
+    opened = [repository.open(WORKLOAD, {}, app_id=app) for app in (shop, other, None, shop)]
+    assert [row.resumed for row in opened] == [False, False, False, True]
+    assert len({row.id for row in opened[:3]}) == 3
+    assert opened[3].id == opened[0].id
+
+
+def test_a_finished_study_is_not_continued(engine: Engine, repository: StudyRepository) -> None:
     first = repository.open(WORKLOAD, {})
     repository.finish(first.id, {"trials": 3})
     second = repository.open(WORKLOAD, {})
@@ -292,7 +271,7 @@ def test_a_finished_study_is_not_continued(engine: Any, repository: StudyReposit
 
 
 def test_measured_configs_are_those_of_all_studies_of_the_workload(
-    engine: Any, repository: StudyRepository
+    engine: Engine, repository: StudyRepository
 ) -> None:
     one, two = (repository.open(WORKLOAD, {"seed": s}).id for s in (1, 2))
     elsewhere = repository.open({"hash": "other"}, {}).id
@@ -304,7 +283,9 @@ def test_measured_configs_are_those_of_all_studies_of_the_workload(
     assert repository.measured_configs("unknown", besides=0) == []
 
 
-def test_only_finished_trials_count_as_measured(engine: Any, repository: StudyRepository) -> None:
+def test_only_finished_trials_count_as_measured(
+    engine: Engine, repository: StudyRepository
+) -> None:
     log = a_log(engine, repository.open(WORKLOAD, {}).id)
     log.start(0, CONFIG)
     log.start(1, OTHER)

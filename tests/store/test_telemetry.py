@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, Table, event
+from sqlalchemy import Engine, Table, delete, event
 
 from autorag.errors import StoreError
 from autorag.telemetry import Observation, Source, Span, Trace
@@ -20,6 +20,7 @@ from collectors.otlp.settle import settle
 from store import bulk, tables, telemetry
 from store.engine import sqlite_url
 from store.telemetry import Settled
+from tests.store.backends import KINDS, start_postgres
 from tests.store.traces import (
     ME,
     OTHER,
@@ -32,22 +33,22 @@ from tests.store.traces import (
     trace_id,
 )
 
-BACK_ENDS: dict[str, Callable[[str], AbstractContextManager[Stored]]] = {
-    "file": kept_open,
-    "reopened": reopened,
-}
 IDLE_S = 10.0
 
 
-@pytest.fixture(params=BACK_ENDS)
+@pytest.fixture(params=KINDS)
 def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Stored]]:
     """Makes empty stores."""
     numbers = itertools.count()
     with ExitStack() as stack:
 
         def make() -> Stored:
-            url = sqlite_url(tmp_path / f"{next(numbers)}.db")
-            return stack.enter_context(BACK_ENDS[request.param](url))
+            if request.param == "postgresql":
+                url = stack.enter_context(start_postgres().database())
+            else:
+                url = sqlite_url(tmp_path / f"{next(numbers)}.db")
+            opened = reopened if request.param == "reopened" else kept_open
+            return stack.enter_context(opened(url))
 
         yield make
 
@@ -336,6 +337,22 @@ class TestTelemetryStore:
         (row,) = stored.rows(tables.traces)
         assert (row["duration_ns"], row["phase"], row["query"]) == (None, None, None)
 
+    def test_a_trace_that_was_deleted_while_it_settled_leaves_nothing(self, stored: Stored) -> None:
+        stored.add(a_trace("gone"))
+        due = stored.due()
+
+        def forget(engine: Engine) -> None:
+            with engine.begin() as connection:
+                for table in (tables.spans, tables.traces):
+                    connection.execute(delete(table))
+
+        stored.look(forget)
+        stored.add(a_trace("new"))
+        stored.settle(due)
+        assert stored.rows(tables.observations) == []
+        (row,) = stored.rows(tables.traces)
+        assert row["settled"] == 0
+
     def test_numbers_at_their_ends_are_kept(self, stored: Stored) -> None:
         largest = 2**63 - 1
         span = a_span(trace_id("n"), 2**64 - 1, None, "chain", start_ns=largest)
@@ -343,6 +360,64 @@ class TestTelemetryStore:
         (due,) = stored.due()
         assert (due.spans[0].start_ns, due.spans[0].duration_ns) == (largest, largest)
         assert due.spans[0].span_id == span_id(2**64 - 1)
+
+
+BATCH, ANOTHER = trace_id("a batch"), trace_id("another batch")
+
+
+def observation(at: int, value: float, **changed: Any) -> Observation:
+    made = Observation(at, "query", "retrieve", "duration_ms", value, "ms", 1.0, 1.0)
+    return made._replace(**changed)
+
+
+class TestBatches:
+    """What every telemetry store does with observations that come without spans."""
+
+    def add(self, stored: Stored, batch: bytes, *rows: tuple[Source, Observation]) -> bool:
+        return stored.run(lambda store: store.add_observations(batch, rows)).result(10)
+
+    def test_a_batch_reads_back(self, stored: Stored) -> None:
+        first = observation(100, 1.5, weight=4.0)
+        second = observation(99, -2.0, phase=None, stage="request", metric="errors", unit="")
+        assert self.add(stored, BATCH, (ME, first), (OTHER, second))
+        found = stored.run(lambda store: store.observations(ME.app))
+        assert found == [(BATCH, second), (BATCH, first)]
+        assert stored.run(lambda store: store.sources()) == [ME, OTHER]
+
+    def test_a_batch_is_there_once(self, stored: Stored) -> None:
+        assert self.add(stored, BATCH, (ME, observation(100, 1.5)))
+        before = [stored.rows(t) for t in (tables.traces, tables.sources, tables.observations)]
+        stored.clock.advance(60)
+        assert not self.add(stored, BATCH, (ME, observation(100, 1.5)))
+        assert not self.add(stored, BATCH, (Source("another"), observation(7, 7)))
+        after = [stored.rows(t) for t in (tables.traces, tables.sources, tables.observations)]
+        assert after == before
+
+    def test_batches_do_not_mix(self, stored: Stored) -> None:
+        for batch in (BATCH, ANOTHER):
+            assert self.add(stored, batch, (ME, observation(1, 1)))
+        found = stored.run(lambda store: store.observations(ME.app))
+        assert {id_ for id_, _ in found} == {BATCH, ANOTHER}
+
+    def test_an_empty_batch_adds_nothing(self, stored: Stored) -> None:
+        assert not self.add(stored, BATCH)
+        assert stored.rows(tables.traces) == []
+
+    def test_a_batch_has_settled(self, stored: Stored) -> None:
+        self.add(stored, BATCH, (ME, observation(100, 1.5)), (ME, observation(90, 1.5)))
+        stored.clock.advance(1000)
+        assert stored.due() == []
+        (trace,) = stored.rows(tables.traces)
+        assert trace["start_ns"] == 90_000_000_000
+
+    def test_it_is_stored_whole_or_not_at_all(self, stored: Stored) -> None:
+        bad: Any = observation(1, 1.0, stage=None)
+        added = stored.run(
+            lambda store: store.add_observations(BATCH, [(ME, observation(1, 1.0)), (ME, bad)])
+        )
+        assert isinstance(added.exception(10), StoreError)
+        assert self.add(stored, BATCH, (ME, observation(1, 1.0)))
+        assert len(stored.observations()) == 1
 
 
 BULK: list[tuple[Table, tuple[str, ...], bulk.Conflict]] = [

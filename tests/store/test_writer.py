@@ -143,7 +143,7 @@ def test_what_the_database_refuses_is_a_store_error_without_its_values(
         gate.open()
         said = failed(again)
         assert (first.result(10), other.result(10)) == (421_337, 5)
-    assert "telemetry could not be written" in said
+    assert "the database could not be written" in said
     assert "421337" not in said
     assert on_disk(path) == [421_337, 5]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autorag.objective import Objective, parse_objective
 from autorag.optimizer import ModelFirstGreedy
 from autorag.ports import TrialState
-from autorag.space import Config
+from autorag.space import Choice, Config, Knob, Number, Space
 from autorag.study import best_trial
 from tests.autorag.optimizer.searching import TINY, configs_of, play
 from tests.autorag.spaces import LARGE_CORPUS, REFERENCE
@@ -215,3 +215,56 @@ def test_larger_chunks_come_with_fewer_contexts_where_their_tokens_are_bounded()
     best = best_trial(trials, objective).config
     assert best["chunk.tokens"] == 1024
     assert best["generate.contexts"] == 1
+
+
+# -- spaces of apps ----------------------------------------------------------------------------
+
+OWN = Space(
+    (
+        Knob("search.mode", Choice(("graph", "scan")), "graph", "retrieve"),
+        Knob("index.analyzer", Choice(("plain", "stemmed")), "plain", "index", "rebuild"),
+        Knob("search.limit", Number(1, 200, integer=True, log=True), 7, "retrieve"),
+        Knob("search.boost", Number(0, 1), 0.33, "retrieve"),
+        Knob("prompt.brief", Choice((False, True), ordered=True), False, "generate"),
+        Knob("generate.contexts", Choice(("few", "many")), "few", "generate"),
+    )
+)
+"""Numbers without a grid, and names that the reference pipeline knows as something else."""
+
+
+def test_an_apps_own_knobs_are_walked_along() -> None:
+    def metrics(config: Config) -> Mapping[str, float]:
+        off = abs(float(config["search.boost"]) - 0.9) + abs(int(config["search.limit"]) - 60) / 200
+        stemmed = 0.2 * (config["index.analyzer"] == "stemmed")
+        return {"ndcg_at_10": 0.7 - 0.3 * off + stemmed}
+
+    best = best_trial(play(ModelFirstGreedy(OWN, QUALITY, 0), OWN.default(), metrics, FEW), QUALITY)
+    assert best.config["index.analyzer"] == "stemmed"
+    assert best.config["search.boost"] == pytest.approx(0.9, abs=0.06)
+    assert 40 < int(best.config["search.limit"]) < 90
+
+
+def test_a_bound_on_context_tokens_that_nobody_measures_stops_no_search() -> None:
+    objective = parse_objective("max ndcg_at_10 subject to context_tokens <= 10")
+    for known in ({}, {"context_tokens": 500.0}):
+        good = lambda c: {"ndcg_at_10": float(c["search.mode"] == "scan"), **known}  # noqa: E731, B023
+        trials = play(ModelFirstGreedy(OWN, objective, 0), OWN.default(), good, FEW)
+        assert best_trial(trials, objective).config["search.mode"] == "scan"
+
+
+@settings(max_examples=20)
+@given(seeds)
+def test_only_new_and_valid_configs_of_an_apps_space_are_proposed(seed: int) -> None:
+    strategy = ModelFirstGreedy(OWN, QUALITY, seed)
+    configs = configs_of(play(strategy, OWN.default(), noise(seed), 40))
+    assert len(configs) == len(set(configs)) == 41
+    assert all(OWN.valid(c) for c in configs)
+
+
+def test_it_starts_from_the_settings_that_an_app_has() -> None:
+    current = {"search.mode": "scan", "search.limit": 33}
+    space = OWN.defaulting(current)
+    trials = play(ModelFirstGreedy(space, QUALITY, 0), space.default(), noise(1), 3)
+    moved = [trials[0].config.changed(t.config) for t in trials[1:]]
+    assert trials[0].config["search.limit"] == 33
+    assert all(len(m) == 1 for m in moved)

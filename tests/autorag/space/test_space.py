@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autorag.errors import ConfigError
 from autorag.space import Choice, Config, Knob, Number, Rule, Space, When
-from tests.autorag.spaces import REFERENCE, configs, spaces, spaces_with_configs
+from tests.autorag.spaces import LARGE_CORPUS, REFERENCE, configs, spaces, spaces_with_configs
 
 MODE = Knob("search.mode", Choice(("fast", "exact")), "fast", "retrieve")
 EFFORT = Knob(
@@ -227,8 +227,152 @@ def test_fixing_checks_names_and_values() -> None:
         OWN.fixed({"search.effort": 0})
 
 
+@given(spaces_with_configs())
+def test_a_space_can_start_from_every_config(case: tuple[Space, list[Config]]) -> None:
+    space, (config,) = case
+    started = space.defaulting(config)
+    assert started.default() == config
+    assert started.valid(space.default())
+    inactive = [k.name for k in space if k.name not in config]
+    assert all(started[name].default == space[name].default for name in inactive)
+
+
+def test_a_start_from_a_part_of_a_config_follows_the_rules() -> None:
+    assert REFERENCE.defaulting({"retrieve.k": 3}).default()["generate.contexts"] == 3
+    with pytest.raises(ConfigError, match=r"search\.effort = 8 has no effect"):
+        OWN.defaulting({"search.mode": "exact", "search.effort": 8})
+    with pytest.raises(ConfigError, match=r"search\.effort = 0"):
+        OWN.defaulting({"search.effort": 0})
+
+
+@st.composite
+def subsets(draw: st.DrawFn) -> tuple[Space, Space, set[str]]:
+    """A space, a subset of it and the names of the subset."""
+    space = draw(spaces())
+    names = draw(st.sets(st.sampled_from([k.name for k in space.knobs]), min_size=1))
+    return space, space.subset(names), names
+
+
+@given(subsets(), st.integers(0, 2**32 - 1))
+def test_a_subset_is_a_space_of_these_knobs(case: tuple[Space, Space, set[str]], seed: int) -> None:
+    space, subset, names = case
+    config = subset.sample(np.random.default_rng(seed))
+    assert [k.name for k in subset] == [k.name for k in space if k.name in names]
+    for valid in (config, subset.default(), *subset.neighbours(config)):
+        assert set(valid) <= names
+        assert subset.decode(subset.encode(valid)) == valid
+
+
+@given(spaces_with_configs(), st.data())
+def test_a_part_of_a_config_is_one_of_the_subset(
+    case: tuple[Space, list[Config]], data: st.DataObject
+) -> None:
+    space, (config,) = case
+    names = data.draw(st.sets(st.sampled_from(list(config))))
+    assert space.subset(names).valid({k: v for k, v in config.items() if k in names})
+
+
+@given(spaces_with_configs())
+def test_a_subset_of_all_knobs_is_the_space(case: tuple[Space, list[Config]]) -> None:
+    space, _ = case
+    assert space.subset(k.name for k in reversed(space.knobs)) == space
+
+
+def together(space: Space, names: set[str]) -> set[str]:
+    """These knobs and all those that their conditions and rules name, and so on."""
+    related = [{k.name, *(c.knob for c in k.when)} for k in space]
+    related += [{r.knob, *r.reads} for r in space.rules]
+    more = names.union(*(group for group in related if group & names))
+    return names if more == names else together(space, more)
+
+
+@given(subsets(), st.integers(0, 2**32 - 1))
+def test_the_whole_space_completes_a_config_of_knobs_that_belong_together(
+    case: tuple[Space, Space, set[str]], seed: int
+) -> None:
+    space, _, names = case
+    config = space.subset(together(space, names)).sample(np.random.default_rng(seed))
+    whole = space.config(config)
+    assert config.items() <= whole.items()
+    assert whole == space.config({}, base=config)
+    assert all(whole[k] in (space[k].default, config.get(k)) for k in whole)
+
+
+def test_a_base_that_needs_other_knobs_than_the_defaults_is_completed_without_them() -> None:
+    config = REFERENCE.subset(["retrieve.alpha", "retrieve.k"]).config({"retrieve.alpha": 0.3})
+    with pytest.raises(ConfigError, match=r"retrieve\.alpha = 0\.3 has no effect"):
+        REFERENCE.config(config)
+    assert REFERENCE.config({}, base=config) == REFERENCE.default()
+    hybrid = REFERENCE.config(config, base={"retrieve.mode": "hybrid"})
+    assert hybrid["retrieve.alpha"] == 0.3
+
+
+def test_a_condition_on_a_knob_left_out_gives_way_to_its_own() -> None:
+    assert REFERENCE.subset(["retrieve.nprobe"])["retrieve.nprobe"].when == ()
+    subset = REFERENCE.subset(["retrieve.nprobe", "retrieve.mode"])
+    assert subset.default()["retrieve.nprobe"] == 8
+    assert "retrieve.nprobe" not in subset.config({"retrieve.mode": "lexical"})
+
+
+def test_a_rule_that_reads_a_knob_left_out_is_dropped() -> None:
+    contexts = REFERENCE.subset(["generate.contexts"]).config({"generate.contexts": 20})
+    assert dict(contexts) == {"generate.contexts": 20}
+    both = REFERENCE.subset(["generate.contexts", "retrieve.k"])
+    with pytest.raises(ConfigError, match=r"more than retrieve\.k = 10"):
+        both.config({"generate.contexts": 20})
+
+
+def test_a_subset_checks_names() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean search\.mode\?") as error:
+        OWN.subset(["search.mod"])
+    assert error.value.key == "search.mod"
+
+
+class Watched(dict[str, Any]):
+    """Values that remember which of them were looked at."""
+
+    def __init__(self, values: Any) -> None:
+        super().__init__(values)
+        self.looked_at: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.looked_at.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.looked_at.add(key)
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize("rule", REFERENCE.rules, ids=lambda r: r.knob)
+def test_a_rule_names_all_that_it_reads(rule: Rule) -> None:
+    rng = np.random.default_rng(0)
+    looked_at: set[str] = set()
+    for config in (REFERENCE.sample(rng) for _ in range(300)):
+        if rule.knob in config:
+            values = Watched(config)
+            rule.check(values, LARGE_CORPUS)
+            looked_at |= values.looked_at
+    assert looked_at == {rule.knob, *rule.reads}
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "applied"),
+    [
+        ("rerank.model", "rerank", "restart:rerank"),
+        ("rerank.device", None, "restart:rerank"),
+        ("rerank.device", "embed", "restart:rerank"),
+        ("store.segments", "index", "restart:index"),
+    ],
+)
+def test_what_restarts_is_in_the_name_or_else_the_first_stage(
+    name: str, stage: str | None, applied: str
+) -> None:
+    assert Knob(name, Choice((1, 2)), 1, stage, "restart").applied == applied
+
+
 def test_rules_that_contradict_are_reported() -> None:
-    never = Space((MODE,), (Rule("search.mode", lambda values, corpus: "never"),))
+    never = Space((MODE,), (Rule("search.mode", lambda values, corpus: "never", ()),))
     with pytest.raises(ConfigError, match="rules contradict"):
         never.sample(np.random.default_rng(0))
     with pytest.raises(ConfigError, match=r"search\.mode = fast: never") as error:

@@ -1,0 +1,217 @@
+"""What the service takes on at once: how often one may ask, how large and slow bodies may be, and
+how many requests are answered at the same time. What is beyond is refused at once, with a problem
+document that says when to come again; nothing queues without end.
+
+Health, metrics and the OTLP routes pass: the last have limits and answers of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.bodies import Bodies, ClientGone
+from api.metrics import Metrics
+from api.problems import RETRY_AFTER_S, Refusal, problem
+from api.rates import Rates
+from autorag.errors import TooManyError
+
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked all the time, by machines."""
+
+TELEMETRY = frozenset({"/v1/traces", "/v1/logs", "/v1/metrics"})
+
+WAITED_S = "autorag.waited_s"
+"""Where a scope tells for how long its request waited for news."""
+
+STATUSES: Mapping[int, dict[str, Any]] = {
+    400: {"description": "The request cannot be read"},
+    408: {"description": "The body came too slowly"},
+    413: {"description": "The body is too large"},
+    429: {"description": "Too many requests"},
+    503: {"description": "Too much is going on; try again"},
+}
+"""What every route may answer on account of the limits, as FastAPI's ``responses``."""
+
+
+class Limits:
+    """ASGI middleware. It lets at most ``most_requests`` requests work, and ``most_waiting`` more
+    wait for news (see :func:`waiting`)."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        rates: Rates,
+        bodies: Bodies,
+        *,
+        most_requests: int,
+        most_waiting: int,
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._rates = rates
+        self._bodies = bodies
+        self._places = _Places(most_requests, most_waiting)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in QUIET or scope["path"] in TELEMETRY:
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._limited(scope, receive, send)
+        except Refusal as refusal:
+            self._metrics.refused.labels(refusal.reason).inc()
+            answer = problem(refusal.status, refusal.detail, refusal.headers)
+            await answer(scope, receive, send)
+        except ClientGone:
+            self._metrics.refused.labels("gone").inc()
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(reversed(scope["headers"]))
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            raise Refusal(400, "address", "the address holds U+0000")
+        self._check_rate(scope, headers)
+        self._places.check()
+        body = await self._bodies.read(scope["path"], headers, receive)
+        try:
+            async with self._turn(scope):
+                await self._app(scope, body.replayed(receive) if body else receive, send)
+        finally:
+            if body is not None:
+                body.release()
+
+    def _check_rate(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+        key = headers.get(b"authorization")
+        if key is not None:
+            # Keys are not kept, only what tells them apart.
+            caller = hashlib.blake2b(key, digest_size=16).digest()
+        else:
+            caller = scope["client"][0].encode() if scope.get("client") else b""
+        if wait_s := self._rates.take(caller):
+            detail = "more requests than this key may make"
+            raise Refusal(429, "rate", detail, self._rates.headers(wait_s))
+
+    @asynccontextmanager
+    async def _turn(self, scope: Scope) -> AsyncIterator[None]:
+        """Hold a place while the request works."""
+        turn = _Turn(self._places, self._metrics, scope)
+        self._places.check()
+        await self._places.enter()
+        token = _TURN.set(turn)
+        try:
+            yield
+        finally:
+            _TURN.reset(token)
+            turn.end()
+
+
+@asynccontextmanager
+async def waiting() -> AsyncIterator[None]:
+    """Around what a request does while it waits for news: meanwhile it takes no place of the
+    requests that work. Leaving it may wait for one.
+
+    Raises:
+        TooManyError: too many wait already.
+    """
+    turn = _TURN.get()
+    if turn is None:
+        yield
+        return
+    turn.step_out()
+    try:
+        yield
+    finally:
+        await turn.step_in()
+
+
+class _Places:
+    """Places of requests that work. Those that come back from waiting queue for one, and take half
+    of them at most, so that thousands woken at once leave room for others."""
+
+    def __init__(self, most: int, most_waiting: int) -> None:
+        self._most = most
+        self._most_waiting = most_waiting
+        self._working = asyncio.Semaphore(most)
+        self._returning = asyncio.Semaphore(max(1, most // 2))
+        self._waiting = 0
+
+    def check(self) -> None:
+        """Raise when all places are taken."""
+        if self._working.locked():
+            detail = f"{self._most} requests are being answered; try again"
+            raise Refusal(503, "busy", detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+    async def enter(self) -> None:
+        await self._working.acquire()
+
+    def leave(self, *, returned: bool) -> None:
+        self._working.release()
+        if returned:
+            self._returning.release()
+
+    def wait(self) -> None:
+        if self._waiting >= self._most_waiting:
+            raise TooManyError(f"{self._most_waiting} requests wait already; try again")
+        self._waiting += 1
+
+    async def come_back(self) -> None:
+        """Take a place after waiting."""
+        try:
+            await self._returning.acquire()
+            try:
+                await self._working.acquire()
+            except BaseException:
+                self._returning.release()
+                raise
+        finally:
+            self._waiting -= 1
+
+
+class _Turn:
+    """A request's place, which it may give up for a while."""
+
+    def __init__(self, places: _Places, metrics: Metrics, scope: Scope) -> None:
+        self._places = places
+        self._metrics = metrics
+        self._scope = scope
+        self._has_place = True
+        self._returned = False
+        self._left_at = 0.0
+
+    def step_out(self) -> None:
+        try:
+            self._places.wait()
+        except TooManyError:
+            self._metrics.refused.labels("waiting").inc()
+            raise
+        self._metrics.long_polls.inc()
+        self._left_at = time.perf_counter()
+        self._give_up()
+
+    async def step_in(self) -> None:
+        try:
+            await self._places.come_back()
+            self._has_place = self._returned = True
+        finally:
+            waited_s = time.perf_counter() - self._left_at
+            self._scope[WAITED_S] = self._scope.get(WAITED_S, 0.0) + waited_s
+            self._metrics.long_polls.dec()
+
+    def end(self) -> None:
+        if self._has_place:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._places.leave(returned=self._returned)
+        self._has_place = self._returned = False
+
+
+_TURN: ContextVar[_Turn | None] = ContextVar("turn", default=None)

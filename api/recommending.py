@@ -1,0 +1,109 @@
+"""The use case behind ``/v1/recommend``: the best measured config, else the default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.spaces import Spaces
+from autorag.apps import App
+from autorag.errors import ConfigError
+from autorag.objective import Objective, parse_objective
+from autorag.ports import Trial
+from autorag.space import Config, Space
+from store.database import Session
+
+MOST_TRIALS = 500
+"""The newest measurements that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        app: whose workload it is, None for one that is only described.
+        objective: None for that of the app.
+        features: of the workload, as JSON.
+        alternatives: how many further configs are wanted.
+    """
+
+    app: str | None
+    objective: Objective | None
+    features: Mapping[str, Any] | None
+    alternatives: int
+
+
+def recommend(session: Session, spaces: Spaces, question: Question) -> dict[str, Any]:
+    """The answer, as the route gives it; its config is always one of the space.
+
+    Raises:
+        NotFoundError: no such app.
+    """
+    if question.app is None:
+        config = spaces.reference.default().to_json()
+        why = "no model is trained, and nothing was measured on a workload without an app"
+        return _answer([_unmeasured(config)], "default", why, {"features": question.features})
+    app = session.apps.get(question.app)
+    objective = question.objective or parse_objective(app.objective)
+    space = spaces.of(app)
+    workload = {"app": app.name, "features": question.features or app.features}
+    found = _in_space(session.studies.measured(app.id, MOST_TRIALS), app, space)
+    ranked = sorted(found.items(), key=lambda pair: objective.rank(pair[1].metrics))
+    if not ranked:
+        why = "nothing was measured on this app's workload, and no model is trained"
+        return _answer([_unmeasured(space.default().to_json())], "default", why, workload)
+    shown = [
+        _measured(config, trial, objective) for config, trial in ranked[: 1 + question.alternatives]
+    ]
+    why = f"the best of {len(ranked)} configs measured on this app's workload for: {objective}"
+    return _answer(shown, "measured", why, workload)
+
+
+def _in_space(trials: Sequence[Trial], app: App, space: Space) -> dict[Config, Trial]:
+    """Each config of the app's space that was measured, with its newest trial. A trial may have
+    been of a larger space (the reference pipeline, for an app that declares some of its knobs) or
+    lack knobs that were declared later: these are as the app has them."""
+    found: dict[Config, Trial] = {}
+    for trial in trials:
+        try:
+            config = space.config({}, base={**app.settings, **trial.config})
+        except ConfigError:
+            continue
+        found.setdefault(config, trial)
+    return found
+
+
+def _measured(config: Config, trial: Trial, objective: Objective) -> dict[str, Any]:
+    missed = objective.explain(trial.metrics)
+    return {
+        "config": config.to_json(),
+        "measured": dict(trial.metrics),
+        "predicted": {},
+        "provenance": "measured",
+        "reasons": missed or ["it holds every bound of the objective"],
+    }
+
+
+def _unmeasured(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "config": config,
+        "measured": {},
+        "predicted": {},
+        "provenance": "default",
+        "reasons": ["it is the default of every setting"],
+    }
+
+
+def _answer(
+    ranked: Sequence[dict[str, Any]], source: str, reason: str, workload: Mapping[str, Any]
+) -> dict[str, Any]:
+    best, *others = ranked
+    return {
+        "recommended": best,
+        "alternatives": others,
+        "source": source,
+        "reason": reason,
+        "workload": dict(workload),
+    }

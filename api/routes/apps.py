@@ -1,0 +1,259 @@
+"""Apps: registering them, and what they are: workload and hardware."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import Field, model_validator
+
+from api import delivery
+from api.auth import Admin, Caller, hashed, new_key, opened
+from api.once import IdempotencyKey, answer_once, json_answer
+from api.paths import data_path
+from api.routes.common import AppView, ServiceOf, app_view
+from api.schema import (
+    APP_NAME,
+    WITH_BODY,
+    AppName,
+    Body,
+    Json,
+    Text,
+    Values,
+    View,
+    errors,
+)
+from api.service import Service
+from autorag.apps import SCOPES
+from autorag.errors import ConflictError, InputError
+from autorag.features import WorkloadFeatures
+from autorag.hardware import HardwareProfile
+from autorag.objective import DEFAULT_OBJECTIVE, parse_objective
+from store.apps import NewApp
+from store.database import Session
+
+router = APIRouter(tags=["apps"])
+
+Restarts = Literal["auto", "approve", "off"]
+Url = Annotated[str, Field(min_length=8, max_length=2000)]
+Objective = Annotated[
+    Text,
+    Field(
+        description="What to optimise, and what must hold.",
+        examples=["max ndcg_at_10 subject to latency_p95_ms <= 50"],
+    ),
+]
+Space = Annotated[
+    dict[str, Json] | None,
+    Field(
+        description="The app's knobs: a subset of the reference pipeline's, and its own. "
+        "Left out or null: all of the reference pipeline.",
+        examples=[{"reference": ["retrieve.k", "generate.contexts"]}],
+    ),
+]
+AnyKey = Annotated[Caller, Depends(opened(None))]
+Describes = Annotated[Caller, Depends(opened("documents"))]
+
+
+class Registration(Body):
+    """An app as it is."""
+
+    name: Annotated[str, Field(pattern=APP_NAME, examples=["support"])]
+    space: Space = None
+    objective: Objective | None = None
+    settings: Annotated[Values, Field(examples=[{"retrieve.k": 10}])] = {}
+    restarts: Restarts = "auto"
+    webhook: Url | None = None
+
+
+class Registered(View):
+    """A registered app, and its first key, which is shown this once."""
+
+    app: AppView
+    key: str
+    scopes: list[str]
+
+
+class Changes(Body):
+    """What is to be another; what is left out stays."""
+
+    space: Space = None
+    objective: Objective = ""
+    restarts: Restarts = "auto"
+    webhook: Url | None = None
+
+
+class Workload(Body):
+    """What a tune measures: ``docs`` and ``queries``, paths under the service's data folder, or an
+    HTTP evaluator with ``queries`` and ``docs`` to judge by; and features of the workload. What is
+    left out is forgotten."""
+
+    docs: Annotated[Text, Field(min_length=1, examples=["support/docs"])] | None = None
+    queries: Annotated[Text, Field(min_length=1, examples=["support/queries.jsonl"])] | None = None
+    evaluator: Url | None = None
+    features: dict[str, Json] | None = None
+
+    @model_validator(mode="after")
+    def _queries_are_about_documents(self) -> Workload:
+        if self.docs is None and (self.queries is not None or self.evaluator is not None):
+            raise ValueError("queries and an evaluator need docs, by which answers are judged")
+        return self
+
+
+class AppList(View):
+    """Every registered app."""
+
+    apps: list[AppView]
+
+
+@router.post(
+    "/v1/apps",
+    operation_id="register_app",
+    status_code=201,
+    responses={201: {"model": Registered}, **errors(409, *WITH_BODY)},
+)
+async def register_app(
+    request: Request, body: Registration, caller: Admin, key: IdempotencyKey = None
+) -> Response:
+    """Register an app; its current settings become revision 1."""
+    service: Service = request.app.state.service
+    await _check_url(service, "webhook", body.webhook)
+    new = NewApp(body.name, body.space, _objective(body.objective), body.restarts, body.webhook)
+    secret = new_key()
+
+    def work(session: Session) -> tuple[int, Any]:
+        app = delivery.register(session, new, body.settings, service.spaces.of)
+        session.keys.add_for_app(app.id, hashed(secret), SCOPES, label="first")
+        return 201, {"app": app_view(app), "key": secret, "scopes": SCOPES}
+
+    answer = await answer_once(request, caller, key, work, Location=f"/v1/apps/{body.name}")
+    service.attribution.outdated()
+    return answer
+
+
+@router.get("/v1/apps", operation_id="list_apps", responses={200: {"model": AppList}, **errors()})
+async def list_apps(_: Admin, service: ServiceOf) -> Response:
+    """Every registered app, by name."""
+    apps = await service.read(lambda session: session.apps.all())
+    return json_answer(200, {"apps": [app_view(app) for app in apps]})
+
+
+@router.get(
+    "/v1/apps/{app}",
+    operation_id="get_app",
+    responses={200: {"model": AppView}, **errors(404)},
+)
+async def get_app(app: AppName, _: AnyKey, service: ServiceOf) -> Response:
+    """One app."""
+    return json_answer(200, app_view(await service.read(lambda session: session.apps.get(app))))
+
+
+@router.patch(
+    "/v1/apps/{app}",
+    operation_id="change_app",
+    responses={200: {"model": AppView}, **errors(404, *WITH_BODY)},
+)
+async def change_app(app: AppName, body: Changes, _: Admin, service: ServiceOf) -> Response:
+    """Change what the app was registered with."""
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    await _check_url(service, "webhook", given.get("webhook"))
+    if "objective" in given:
+        given["objective"] = _objective(given["objective"])
+    if "restarts" in given:
+        given["policy"] = given.pop("restarts")
+    changed = await service.write(
+        lambda session: delivery.change_app(session, app, given, service.spaces.of)
+    )
+    return json_answer(200, app_view(changed))
+
+
+@router.delete(
+    "/v1/apps/{app}",
+    operation_id="delete_app",
+    status_code=204,
+    responses={204: {"description": "Deleted"}, **errors(404)},
+)
+async def delete_app(app: AppName, _: Admin, service: ServiceOf) -> Response:
+    """Delete the app and all its data. Its telemetry is nobody's at once, and a prune job deletes
+    it."""
+    found = await service.read(lambda session: session.apps.get(app))
+    await service.disown(app)
+
+    def work(session: Session) -> None:
+        session.apps.delete(found.id)
+        try:
+            session.jobs.enqueue("prune", None, {})
+        except ConflictError:
+            return  # one is going on or waits: what it leaves is deleted by the next
+
+    await service.write(work)
+    service.attribution.outdated()
+    return Response(status_code=204)
+
+
+@router.put(
+    "/v1/apps/{app}/workload",
+    operation_id="set_workload",
+    responses={200: {"model": AppView}, **errors(404, *WITH_BODY)},
+)
+async def set_workload(app: AppName, body: Workload, _: Describes, service: ServiceOf) -> Response:
+    """Say what a tune of this app measures."""
+    await _check_url(service, "evaluator", body.evaluator)
+    for name in ("docs", "queries"):
+        if (path := getattr(body, name)) is not None:
+            data_path(service.settings, path, name)
+    if body.features is not None:
+        WorkloadFeatures.from_json(body.features)
+    values = body.model_dump()
+    changed = await service.write(
+        lambda session: delivery.change_app(session, app, values, service.spaces.of)
+    )
+    return json_answer(200, app_view(changed))
+
+
+@router.put(
+    "/v1/apps/{app}/hardware",
+    operation_id="set_hardware",
+    responses={200: {"model": AppView}, **errors(404, *WITH_BODY)},
+)
+async def set_hardware(
+    app: AppName, body: dict[str, Json], _: Describes, service: ServiceOf
+) -> Response:
+    """Say what machine the app runs on: what ``autorag profile --json`` prints there."""
+    profile = hardware_profile(body)
+
+    def work(session: Session) -> Any:
+        found = session.apps.get(app, lock=True)
+        if session.hosts.profile(profile.fingerprint) is None:
+            session.hosts.record(profile, {})
+        return delivery.change_app(
+            session, found.name, {"hardware": profile.fingerprint}, service.spaces.of
+        )
+
+    return json_answer(200, app_view(await service.write(work)))
+
+
+def hardware_profile(row: dict[str, Any]) -> HardwareProfile:
+    """The profile that a body tells.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return HardwareProfile.from_json(row)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"hardware: not a profile as `autorag profile --json` prints it ({error!r})",
+            key="hardware",
+        ) from error
+
+
+def _objective(text: str | None) -> str:
+    return str(DEFAULT_OBJECTIVE if text is None else parse_objective(text))
+
+
+async def _check_url(service: Service, key: str, url: str | None) -> None:
+    if url is not None:
+        await service.check_url(url, key)

@@ -1,0 +1,109 @@
+"""Observations by plain REST, for apps without OpenTelemetry."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import Field
+
+from api.auth import Caller, opened
+from api.once import json_answer
+from api.routes.common import ServiceOf
+from api.schema import WITH_BODY, AppName, Body, Name, View, errors
+from autorag.hashing import text_id
+from autorag.telemetry import Observation, Source
+
+router = APIRouter(tags=["telemetry"])
+
+MOST_OBSERVATIONS = 5_000
+TRACE_ID_BYTES = 16
+LATEST = 2**33
+"""Seconds since the epoch that a moment may be (the year 2242)."""
+
+Ingests = Annotated[Caller, Depends(opened("ingest"))]
+Metric = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]{0,79}$", examples=["duration_ms"])]
+
+
+class ObservationBody(Body):
+    """One measured value of one stage of one request."""
+
+    stage: Literal["parse", "chunk", "embed", "index", "retrieve", "rerank", "generate", "request"]
+    metric: Metric
+    value: float
+    unit: Annotated[str, Field(pattern=r"^[A-Za-z0-9%/]{1,16}$")] = "1"
+    at: Annotated[
+        int | None, Field(ge=0, le=LATEST, description="Seconds since the epoch; else now.")
+    ] = None
+    phase: Literal["query", "build"] | None = None
+    weight: Annotated[float, Field(gt=0, le=1e6, description="Requests it stands for.")] = 1.0
+
+
+class Batch(Body):
+    """Observations of one instance of an app."""
+
+    batch: Annotated[
+        Name | None, Field(description="Sending it again under this name changes nothing.")
+    ] = None
+    instance: Name | None = None
+    revision: Annotated[int | None, Field(ge=1, le=2**53 - 1)] = None
+    document_version: Name | None = None
+    host: Name | None = None
+    observations: Annotated[
+        list[ObservationBody],
+        Field(
+            min_length=1,
+            max_length=MOST_OBSERVATIONS,
+            examples=[
+                [{"stage": "retrieve", "metric": "duration_ms", "value": 12.5, "unit": "ms"}]
+            ],
+        ),
+    ]
+
+
+class Accepted(View):
+    """How many are on disk now; ``duplicate`` when they were before."""
+
+    accepted: int
+    duplicate: bool
+
+
+@router.post(
+    "/v1/apps/{app}/observations",
+    operation_id="report",
+    responses={200: {"model": Accepted}, **errors(404, *WITH_BODY)},
+)
+async def report(app: AppName, body: Batch, _: Ingests, service: ServiceOf) -> Response:
+    """Report measured values. They are on disk when this is answered."""
+    await service.read(lambda session: session.apps.get(app))
+    now = int(service.clock.time())
+    revision = str(body.revision) if body.revision is not None else None
+    source = Source(app, app, revision, body.document_version, body.instance, body.host, None, None)
+    rows = [
+        (
+            service.attribution.with_revision(source, now if o.at is None else o.at),
+            Observation(
+                o.at if o.at is not None else now,
+                o.phase,
+                o.stage,
+                o.metric,
+                o.value,
+                o.unit,
+                1.0,
+                o.weight,
+            ),
+        )
+        for o in body.observations
+    ]
+    new = await asyncio.wrap_future(service.telemetry.add_observations(_batch_id(app, body), rows))
+    return json_answer(200, {"accepted": len(rows) if new else 0, "duplicate": not new})
+
+
+def _batch_id(app: str, body: Batch) -> bytes:
+    """16 bytes that name the batch; random for one that has no name."""
+    if body.batch is None:
+        return secrets.token_bytes(TRACE_ID_BYTES)
+    named: list[Any] = [app, body.instance or "", body.batch]
+    return text_id("\0".join(named))[:TRACE_ID_BYTES]

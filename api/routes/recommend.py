@@ -1,0 +1,69 @@
+"""Recommending a config for a workload."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from api.auth import Anyone, allow
+from api.once import json_answer
+from api.recommending import Question, recommend
+from api.routes.apps import hardware_profile
+from api.routes.common import ServiceOf
+from api.schema import APP_NAME, WITH_BODY, Body, Json, Text, View, errors
+from autorag.features import WorkloadFeatures
+from autorag.objective import parse_objective
+
+router = APIRouter(tags=["recommend"])
+
+
+class Asked(Body):
+    """What is known of the workload. An app's own key asks for its app."""
+
+    app: Annotated[str, Field(pattern=APP_NAME, examples=["support"])] | None = None
+    features: dict[str, Json] | None = None
+    hardware: dict[str, Json] | None = None
+    objective: Text | None = None
+    alternatives: Annotated[int, Field(ge=0, le=20)] = 4
+
+
+class ConfigView(View):
+    """A config, what is known of it, and where from."""
+
+    config: dict[str, Any]
+    measured: dict[str, float]
+    predicted: dict[str, dict[str, float]]
+    provenance: str
+    reasons: list[str]
+
+
+class Recommendation(View):
+    """The config to run with, always a valid one, and others in order."""
+
+    recommended: ConfigView
+    alternatives: list[ConfigView]
+    source: str
+    reason: str
+    workload: dict[str, Any]
+
+
+@router.post(
+    "/v1/recommend",
+    operation_id="recommend",
+    responses={200: {"model": Recommendation}, **errors(404, *WITH_BODY)},
+)
+async def recommend_config(body: Asked, caller: Anyone, service: ServiceOf) -> Response:
+    """Recommend a config: the best that was measured on the app's workload, else the default."""
+    app = body.app or caller.key.app
+    if app is not None:
+        allow(caller, app, "recommend")
+    if body.features is not None:
+        WorkloadFeatures.from_json(body.features)
+    if body.hardware is not None:
+        hardware_profile(body.hardware)
+    objective = parse_objective(body.objective) if body.objective is not None else None
+    question = Question(app, objective, body.features, body.alternatives)
+    answer = await service.read(lambda session: recommend(session, service.spaces, question))
+    return json_answer(200, answer)

@@ -1,0 +1,38 @@
+"""The status page at ``/``."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from api.auth import bearer, identify, password
+from api.problems import problem
+from api.routes.common import ServiceOf
+from api.status_page import Status, look, render
+from autorag.errors import UnauthenticatedError
+
+router = APIRouter(tags=["status"])
+
+ASK = {"WWW-Authenticate": 'Basic realm="AutoRAG: the admin key is the password", charset="UTF-8"'}
+
+
+@router.get(
+    "/",
+    operation_id="status",
+    responses={
+        200: {"content": {"text/html": {"schema": {"type": "string"}}}},
+        401: {"description": "No admin key"},
+        403: {"description": "Not an admin key"},
+    },
+    response_class=Response,
+)
+async def status(request: Request, service: ServiceOf) -> Response:
+    """Apps, jobs and what has arrived, on one page. Browsers give the admin key as a password."""
+    header = request.headers.get("authorization")
+    try:
+        caller = await identify(request, bearer(header) or password(header))
+    except UnauthenticatedError as error:
+        return problem(401, str(error), ASK)
+    if not caller.key.admin:
+        return problem(403, "this needs an admin key")
+    found: Status = await service.read(look)
+    return Response(render(found, service.clock), media_type="text/html; charset=utf-8")

@@ -1,0 +1,106 @@
+"""Suggestions: configs for apps that measure themselves, and what they measured."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import Field, model_validator
+
+from api.auth import Caller, opened
+from api.once import IdempotencyKey, answer_once, json_answer
+from api.routes.common import ServiceOf
+from api.schema import WITH_BODY, AppName, Body, Name, RowId, ShortText, Text, View, errors
+from api.service import Service
+from api.suggesting import Report, suggest, tell
+from store.database import Session
+
+router = APIRouter(tags=["suggestions"])
+
+Suggests = Annotated[Caller, Depends(opened("suggest"))]
+
+
+class Asking(Body):
+    """Who will measure."""
+
+    client: Name
+
+
+class SuggestionView(View):
+    """What to measure. ``trial`` is null when there is nothing left to try."""
+
+    trial: int | None
+    number: int | None
+    config: dict[str, Any] | None
+    expires_at: int | None
+
+
+class Result(Body):
+    """What was measured: metrics by name, among them those that the objective names; or why it
+    failed."""
+
+    metrics: Annotated[
+        dict[ShortText, float], Field(examples=[{"ndcg_at_10": 0.61, "latency_p95_ms": 38.0}])
+    ] = {}
+    stages: dict[ShortText, dict[ShortText, float]] = {}
+    seconds: Annotated[float, Field(ge=0, le=1e7)] = 0.0
+    failed: Annotated[Text, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _something_is_told(self) -> Result:
+        if bool(self.metrics) == (self.failed is not None):
+            raise ValueError("expected either metrics, or failed")
+        return self
+
+
+class BestView(View):
+    """A config and what was measured of it."""
+
+    config: dict[str, Any]
+    measured: dict[str, float]
+
+
+class Told(View):
+    """The trial as it is recorded, and the best of the study so far."""
+
+    trial: int
+    state: str
+    best: BestView | None
+    trials: int
+
+
+@router.post(
+    "/v1/apps/{app}/suggestions",
+    operation_id="suggest",
+    responses={200: {"model": SuggestionView}, **errors(404, 409, *WITH_BODY)},
+)
+async def suggest_config(app: AppName, body: Asking, _: Suggests, service: ServiceOf) -> Response:
+    """What to measure next. The same client gets the same until it reports."""
+    found = await suggest(service, app, body.client)
+    if found is None:
+        return json_answer(200, dict.fromkeys(SuggestionView.model_fields))
+    shown = {name: getattr(found, name) for name in SuggestionView.model_fields}
+    return json_answer(200, shown)
+
+
+@router.post(
+    "/v1/apps/{app}/trials/{trial}/result",
+    operation_id="tell",
+    responses={200: {"model": Told}, **errors(404, 409, *WITH_BODY)},
+)
+async def tell_result(
+    app: AppName,
+    trial: RowId,
+    request: Request,
+    body: Result,
+    caller: Suggests,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Report what was measured."""
+    service: Service = request.app.state.service
+    report = Report(body.metrics, body.stages, body.seconds, body.failed)
+
+    def work(session: Session) -> tuple[int, Any]:
+        return 200, tell(session, app, trial, report)
+
+    return await answer_once(request, caller, key, work)

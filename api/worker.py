@@ -1,0 +1,305 @@
+"""Workers: processes that run jobs, one at a time.
+
+A worker looks for due work, claims it, and hands it to a ``concurrent.futures.Executor`` as
+:func:`run_job` with arguments that are JSON, so that another executor (Dask's
+``Client.get_executor()``) can stand in for the default, a process of its own for every job. What
+runs the job renews its lease, tells its progress and records its end; the worker only looks after
+that process: one that is killed fails the job, which is tried again, and when the worker is told
+to stop, the job is queued again as if it had not begun. Nobody leaves anything behind: processes
+die with the one that started them.
+
+Workers are nice to the service: they run at a lower priority (:func:`run_worker` sees to that), and
+so do the processes that measure, which inherit it. On a machine that is busy otherwise, a
+measurement at this priority waits more; it is seen by the pressure and repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import platform
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
+from types import FrameType
+from typing import Any, TypeVar
+
+from api.settings import SECRETS, Settings
+from autorag.errors import AutoragError, InputError, StoreError, WorkCancelled
+from autorag.jobs import Job
+from autorag.ports import SystemClock
+from collectors.trial_process import die_with_parent
+from store.database import Database, Session
+from store.engine import open_database
+from store.jobs import Beat
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 30
+BEAT_S = 5.0
+POLL_S = 0.5
+PROGRESS_S = 0.5
+"""Progress is written no more often."""
+
+STOP_S = 3.0
+"""How long a job may take to stop by itself before its process is killed."""
+
+TROUBLED_S = 5.0
+"""Pause when the database fails."""
+
+RECORD_TRIES_S = (0.5, 1.0, 2.0, 4.0)
+SCHEDULES_AT_ONCE = 100
+NICENESS = 10
+
+T = TypeVar("T")
+
+_stopping = threading.Event()
+"""Set in a process that was made for one job, when its worker wants it back."""
+
+
+class Worker:
+    """Runs jobs until it is stopped.
+
+    Args:
+        executors: makes the executor of one job.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database_url: str,
+        executors: Callable[[], Executor] | None = None,
+    ) -> None:
+        self._settings = settings.model_dump(mode="json", exclude=set(SECRETS))
+        self._url = database_url
+        self._executors = executors or own_process
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set.
+
+        Raises:
+            StoreError: the database cannot be opened.
+        """
+        engine = open_database(self._url)
+        database = Database(engine, SystemClock())
+        try:
+            while not stop.is_set():
+                job = _next(database, stop)
+                if job is None:
+                    stop.wait(POLL_S)
+                else:
+                    self._work(database, job, stop)
+        finally:
+            engine.dispose()
+
+    def _work(self, database: Database, job: Job, stop: threading.Event) -> None:
+        """Have one job run, until it has ended or the worker is to stop."""
+        assert job.lease is not None
+        lease = job.lease
+        log.info("job %d (%s) begins, attempt %d", job.id, job.kind, job.attempts)
+        executor = self._executors()
+        try:
+            future = executor.submit(run_job, self._url, job.id, lease, self._settings)
+            while not stop.is_set() and wait([future], POLL_S).not_done:
+                pass
+            if stop.is_set():
+                _stop(future)
+                _recorded(lambda: database.write(lambda s: s.jobs.release(job.id, lease)))
+            elif (error := future.exception()) is not None:
+                why = f"the process that ran it ended: {error}"
+                log.warning("job %d: %s", job.id, why)
+                _recorded(
+                    lambda: database.write(lambda s: s.jobs.fail(job.id, lease, why, retry=True))
+                )
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def own_process() -> Executor:
+    """A process for one job."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, context, initializer=_begin, initargs=(os.getpid(),))
+
+
+def run_job(database_url: str, job_id: int, lease: str, settings: Mapping[str, Any]) -> None:
+    """Run a job that was claimed, and record its end.
+
+    Args:
+        settings: as JSON.
+    """
+    engine = open_database(database_url)
+    try:
+        held = Held(Database(engine, SystemClock()), job_id, lease)
+        with held:
+            _run(held, database_url, settings)
+    finally:
+        engine.dispose()
+
+
+class Held:
+    """A job whose lease is held: a thread renews it while the block runs, and hears whether the job
+    is to stop."""
+
+    def __init__(self, database: Database, job_id: int, lease: str) -> None:
+        self.database = database
+        self.job_id = job_id
+        self.lease = lease
+        self._progress: Mapping[str, Any] | None = None
+        self._heard: Beat = "go on"
+        self._news = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+
+    def __enter__(self) -> Held:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._news.set()
+        self._thread.join()
+
+    def progress(self, told: Mapping[str, Any]) -> None:
+        """Tell how far the work is; what was told last is written soon."""
+        self._progress = dict(told)
+        self._news.set()
+
+    def cancelled(self) -> bool:
+        """Whether the work is to stop."""
+        return self._heard != "go on" or _stopping.is_set()
+
+    def conclude(self, make: Callable[[Session], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Record that it is done, with the result that is made in the same transaction.
+
+        Raises:
+            WorkCancelled: the lease was lost.
+        """
+
+        def work(session: Session) -> Mapping[str, Any]:
+            result = make(session)
+            if not session.jobs.finish(self.job_id, self.lease, result):
+                raise WorkCancelled("somebody else has this job now")
+            return result
+
+        return self.database.write(work)
+
+    def _keep(self) -> None:
+        while not self._ended.is_set():
+            self._beat()
+            self._ended.wait(PROGRESS_S)
+            self._news.wait(BEAT_S - PROGRESS_S)
+            self._news.clear()
+
+    def _beat(self) -> None:
+        told, self._progress = self._progress, None
+        try:
+            self._heard = self.database.write(
+                lambda session: session.jobs.beat(self.job_id, self.lease, LEASE_S, told)
+            )
+        except AutoragError as error:
+            self._progress = self._progress or told
+            log.warning("the lease of job %d could not be renewed: %s", self.job_id, error)
+
+
+def _begin(worker: int) -> None:
+    """Begin a process for one job: it dies with its worker, hears nothing of the worker's terminal,
+    and stops its work when it is told to end."""
+    os.setsid()
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    die_with_parent(worker)
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    _stopping.set()
+
+
+def _run(held: Held, database_url: str, settings: Mapping[str, Any]) -> None:
+    database, job_id, lease = held.database, held.job_id, held.lease
+
+    def record(write: Callable[[Session], T]) -> None:
+        _recorded(lambda: database.write(write))
+
+    try:
+        result = _work(held, database_url, Settings(**settings))
+    except WorkCancelled:
+        if _stopping.is_set():
+            record(lambda session: session.jobs.release(job_id, lease))
+        else:
+            record(lambda session: session.jobs.end_cancelled(job_id, lease))
+    except InputError as error:
+        why = str(error)
+        record(lambda session: session.jobs.fail(job_id, lease, why, retry=False))
+    except Exception as error:
+        why = str(error) if isinstance(error, AutoragError) else f"{type(error).__name__}: {error}"
+        log.warning("job %d failed: %s", job_id, why, exc_info=not isinstance(error, AutoragError))
+        record(lambda session: session.jobs.fail(job_id, lease, why, retry=True))
+    else:
+        record(lambda session: session.jobs.finish(job_id, lease, result))
+
+
+def _work(held: Held, database_url: str, settings: Settings) -> Mapping[str, Any]:
+    from api.jobs import JobContext, run
+
+    job = held.database.read(lambda session: session.jobs.get(held.job_id))
+    app_id = job.app_id
+    app = None
+    if app_id is not None:
+        app = held.database.read(lambda session: session.apps.by_id(app_id))
+    return run(
+        JobContext(
+            settings,
+            database_url,
+            held.database,
+            job,
+            app,
+            held.progress,
+            held.cancelled,
+            held.conclude,
+        )
+    )
+
+
+def _next(database: Database, stop: threading.Event) -> Job | None:
+    """Run the schedules that are due and claim a job, if there is one; as long as there is not,
+    the database is only read."""
+    try:
+        schedules, jobs = database.read(lambda s: (s.schedules.any_due(), s.jobs.any_due()))
+        if schedules:
+            database.write(lambda session: session.schedules.run_due(SCHEDULES_AT_ONCE))
+        if schedules or jobs:
+            lease = f"{platform.node()[:16]}-{os.getpid()}-{uuid.uuid4().hex}"
+            return database.write(lambda session: session.jobs.claim(lease, LEASE_S))
+    except AutoragError as error:
+        log.warning("looking for work failed and is tried again: %s", error)
+        stop.wait(TROUBLED_S)
+    return None
+
+
+def _stop(future: Future[None]) -> None:
+    """Have the processes of this worker end: by themselves, else killed. A job that runs elsewhere
+    stops when it finds that its lease is gone."""
+    children = multiprocessing.active_children()
+    for child in children:
+        child.terminate()
+    if children:
+        wait([future], STOP_S)
+    for child in children:
+        child.kill()
+        child.join()
+
+
+def _recorded(write: Callable[[], T]) -> None:
+    """Write, again when the database fails. The lease is still renewed meanwhile, and when all
+    fails it expires."""
+    for pause_s in RECORD_TRIES_S:
+        try:
+            write()
+            return
+        except StoreError as error:
+            log.warning("the end of a job could not be recorded and is tried again: %s", error)
+            time.sleep(pause_s)
+    write()

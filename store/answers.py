@@ -1,0 +1,58 @@
+"""Answers to requests that carried an idempotency key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from sqlalchemy import delete, insert, select
+
+from store.repositories import Repository
+from store.tables import answers
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered. ``request`` is the hash of method, path and body."""
+
+    request: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+_COLUMNS = [answers.c[f.name] for f in fields(Answer)]
+
+
+class AnswerRepository(Repository):
+    """One answer for each caller and key. It is added in the transaction of what the request did,
+    so that neither is there without the other."""
+
+    def find(self, caller: str, key: str) -> Answer | None:
+        """What was answered to this caller under this key."""
+        query = select(*_COLUMNS).where(answers.c.caller == caller, answers.c.key == key)
+        with self._reading() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else Answer(*row)
+
+    def add(self, caller: str, key: str, answer: Answer) -> None:
+        """Record an answer.
+
+        Raises:
+            StoreError: this caller has one under this key.
+        """
+        row = {f.name: getattr(answer, f.name) for f in fields(Answer)}
+        named = {"caller": caller, "key": key, "created_at": self._now}
+        with self._transaction("the answer could not be recorded") as connection:
+            connection.execute(insert(answers), {**named, **row})
+
+    def forget(self, before: int, limit: int) -> int:
+        """Delete at most ``limit`` answers older than this (seconds since the epoch); returns how
+        many."""
+        c = answers.c
+        old = select(c.caller, c.key).where(c.created_at < before).order_by(c.created_at)
+        with self._transaction("old answers could not be deleted") as connection:
+            found = connection.execute(old.limit(limit)).all()
+            for caller, key in found:
+                connection.execute(delete(answers).where(c.caller == caller, c.key == key))
+        return len(found)
