@@ -44,8 +44,7 @@ class Known:
 class Attribution:
     """Names the app and the revision of what arrives."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self) -> None:
         self._known = Known()
         self._stale = asyncio.Event()
 
@@ -68,12 +67,12 @@ class Attribution:
             return source
         return replace(source, revision=revision_at(applied, at * NS))
 
-    async def refresh(self) -> None:
+    async def refresh(self, database: Database) -> None:
         """Read everything again."""
         self._stale.clear()
-        self._known = await asyncio.to_thread(self._database.read, _read)
+        self._known = await asyncio.to_thread(database.read, _read)
 
-    async def keep_fresh(self) -> None:
+    async def keep_fresh(self, database: Database) -> None:
         """Read again whenever that is due, for ever."""
         while True:
             await asyncio.sleep(SOONEST_S)
@@ -83,7 +82,7 @@ class Attribution:
             except TimeoutError:
                 pass
             try:
-                await self.refresh()
+                await self.refresh(database)
             except AutoragError as error:
                 log.warning("apps could not be read: %s", first_line(error))
                 self._stale.set()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from api.cli.options import parse_duration
@@ -25,8 +25,11 @@ from autorag.apps import App
 from autorag.errors import ConflictError, InputError, ObjectiveError, WorkCancelled
 from autorag.jobs import Job, JobKind
 from autorag.objective import parse_objective
+from autorag.ports import SystemClock
 from autorag.space.given import Given
 from store.database import Database, Session
+from store.engine import open_telemetry
+from store.retention import Pruned, prune
 
 MOST_TRIALS = 10_000
 MOST_QUERIES = 1_000_000
@@ -126,10 +129,31 @@ def run(context: JobContext) -> Mapping[str, Any]:
 
 
 def run_prune(context: JobContext) -> Mapping[str, Any]:
-    """Delete what is older than is kept: observations, jobs that ended, answers to requests."""
-    from store.retention import prune
+    """Delete what is older than is kept: telemetry, jobs that ended, answers to requests."""
+    kept_s = context.settings.retention_days * 86_400
+    pruned = _prune_telemetry(context)
+    return {
+        **asdict(pruned),
+        "jobs": _forget(context, lambda s: s.jobs.forget(s.now - kept_s, AT_ONCE)),
+        "answers": _forget(context, lambda s: s.answers.forget(s.now - ANSWERS_KEPT_S, AT_ONCE)),
+    }
 
-    raise NotImplementedError
+
+def _prune_telemetry(context: JobContext) -> Pruned:
+    settings, engine = context.settings, open_telemetry(context.database_url)
+    try:
+        pruned = prune(
+            engine,
+            SystemClock(),
+            days=settings.retention_days,
+            rollup_days=settings.rollup_days,
+            progress=lambda done: context.progress(asdict(done)),
+            cancelled=context.cancelled,
+        )
+    finally:
+        engine.dispose()
+    context.check()
+    return pruned
 
 
 def _forget(context: JobContext, forget: Callable[[Session], int]) -> int:

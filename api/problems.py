@@ -103,9 +103,13 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unknown)
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, error.detail, error.headers)
+    headers = error.headers
+    if error.status_code == 405 and (route := request.scope.get("route")) is not None:
+        # The router names the methods of the first route of that path alone.
+        headers = {"Allow": ", ".join(request.app.state.methods[route.path])}
+    return problem(error.status_code, error.detail, headers)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

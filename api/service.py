@@ -13,10 +13,9 @@ from typing import Any, TypeVar
 from api.attribution import Attribution
 from api.ingest import Ingest
 from api.settings import Settings
-from api.settling import settle_due
+from api.settling import keep_settling
 from api.spaces import Spaces
 from api.watch import Watch
-from autorag.errors import AutoragError
 from autorag.ports import Clock
 from collectors.outbound import Outbound
 from store.database import Database, Session
@@ -26,8 +25,6 @@ from store.writer import BatchWriter
 
 log = logging.getLogger(__name__)
 
-SETTLE_EVERY_S = 1.0
-PAUSE_S = 1.0
 READY_WITHIN_S = 5.0
 
 T = TypeVar("T")
@@ -79,23 +76,6 @@ class Service:
             await self.write(lambda session: session.keys.any_live())
             await asyncio.wrap_future(self.telemetry.check())
 
-    async def settle_all(self) -> None:
-        """Settle what is due. Senders wait for their answers and nobody for observations, so it
-        goes slowly while requests are being taken in."""
-        while await asyncio.to_thread(settle_due, self.telemetry):
-            await asyncio.sleep(PAUSE_S if self.ingest.busy else 0)
-
-    async def keep_settling(self) -> None:
-        """Settle what is due, again and again, whatever fails."""
-        while True:
-            try:
-                await self.settle_all()
-            except AutoragError as error:
-                log.warning("settling failed and is tried again: %s", error)
-            except Exception:
-                log.exception("settling failed and is tried again")
-            await asyncio.sleep(SETTLE_EVERY_S)
-
 
 @asynccontextmanager
 async def running_service(
@@ -113,7 +93,7 @@ async def running_service(
         stack.callback(kept.dispose)
         database = Database(control, clock, stack.enter_context(BatchWriter(control)))
         telemetry = TelemetryStore(kept, stack.enter_context(BatchWriter(kept)), clock)
-        attribution = Attribution(database)
+        attribution = Attribution()
         service = Service(
             settings,
             clock,
@@ -125,11 +105,11 @@ async def running_service(
             Watch(database),
             Outbound(settings.allowed_networks),
         )
-        await attribution.refresh()
+        await attribution.refresh(database)
         for work in (
-            service.keep_settling(),
+            keep_settling(service.telemetry, service.ingest),
             service.watch.keep_looking(),
-            attribution.keep_fresh(),
+            attribution.keep_fresh(database),
         ):
             stack.push_async_callback(_stop, asyncio.create_task(_named(work)))
         yield service

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from sqlalchemy.exc import OperationalError
 
-from autorag.errors import StoreError
+from api.ingest import Ingest
+from autorag.errors import AutoragError, StoreError
 from autorag.telemetry import Trace
 from collectors.otlp.settle import settle
 from store.telemetry import DueTrace, Settled, TelemetryStore
 
 log = logging.getLogger(__name__)
 
+SETTLE_EVERY_S = 1.0
+PAUSE_S = 1.0
+
 IDLE_S = 10.0
 """Without news for so long, a trace settles although its entry span was never seen."""
 
 TRACES = 200
 """Settled in one transaction."""
+
+
+async def keep_settling(store: TelemetryStore, ingest: Ingest) -> None:
+    """Settle what is due, again and again, whatever fails."""
+    while True:
+        try:
+            await settle_all(store, ingest)
+        except AutoragError as error:
+            log.warning("settling failed and is tried again: %s", error)
+        except Exception:
+            log.exception("settling failed and is tried again")
+        await asyncio.sleep(SETTLE_EVERY_S)
+
+
+async def settle_all(store: TelemetryStore, ingest: Ingest) -> None:
+    """Settle what is due. Senders wait for their answers and nobody for observations, so it goes
+    slowly while requests are being taken in."""
+    while await asyncio.to_thread(settle_due, store):
+        await asyncio.sleep(PAUSE_S if ingest.busy else 0)
 
 
 def settle_due(store: TelemetryStore, idle_s: float = IDLE_S) -> int:

@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from api.settings import Settings
+
 log = logging.getLogger(__name__)
 
 POLL_S = 0.2
@@ -28,6 +30,11 @@ STOP_S = 10.0
 
 UNNEEDED = ("AUTORAG_ADMIN_KEY",)
 """Variables that workers do not get."""
+
+
+def workers(settings: Settings) -> Supervisor:
+    """The workers of a service with these settings."""
+    return Supervisor(settings.workers, settings.database_url)
 
 
 class Supervisor:

@@ -93,12 +93,12 @@ def verdict(outcome: Outcome) -> tuple[bool, str]:
 
 def measured_space(app: App, spaces: Spaces, current: Mapping[str, Any]) -> Space:
     """What of the reference pipeline's space a tune of this app searches: the knobs that the app
-    took over, from where they are now; all others are at their defaults."""
-    mine = taken_over(app, spaces)
-    others = {k.name: k.default for k in spaces.reference if k.name not in mine}
-    space = spaces.reference.fixed(others)
-    start = space.config({}, base={n: v for n, v in current.items() if n in mine})
-    return space.defaulting(start)
+    took over, from where they are now; all others are at their defaults, or as near as the rules
+    between knobs allow."""
+    mine, reference = taken_over(app, spaces), spaces.reference
+    start = reference.config({}, base={n: v for n, v in current.items() if n in mine})
+    others = {k.name: start.get(k.name, k.default) for k in reference if k.name not in mine}
+    return reference.fixed(others).defaulting(start)
 
 
 def taken_over(app: App, spaces: Spaces) -> set[str]:
@@ -115,8 +115,7 @@ class JobWatcher(TuneWatcher):
     objective: Objective
     _doing: str = "starting"
     _trial: int | None = None
-    _finished: int = 0
-    _best: Trial | None = None
+    _last: Mapping[str, Any] | None = None
 
     def planned(self, estimate: Estimate | None, resumed: int) -> None:
         self._tell("resuming" if resumed else "starting")
@@ -139,18 +138,15 @@ class JobWatcher(TuneWatcher):
         self._tell(self._doing, stage=stage, done=done, total=total)
 
     def trial_ended(self, trial: Trial) -> None:
-        if trial.state == "finished":
-            self._finished += trial.number > 0
-            rank = self.objective.rank
-            if self._best is None or rank(trial.metrics) < rank(self._best.metrics):
-                self._best = trial
+        named = self.objective.metrics
+        measured = {name: value for name, value in trial.metrics.items() if name in named}
+        self._last = {"trial": trial.number, "state": trial.state, "measured": measured}
 
     def _tell(self, doing: str, **stage: Any) -> None:
         self._doing = doing
-        names: Sequence[str] = self.objective.metrics
-        best = self._best and {n: v for n, v in self._best.metrics.items() if n in names}
-        told = {"doing": doing, "trial": self._trial, "finished": self._finished, "best": best}
-        self.context.progress({**told, "trials": self.context.job.arguments["trials"], **stage})
+        asked = self.context.job.arguments["trials"]
+        told = {"doing": doing, "trial": self._trial, "trials": asked, "last": self._last}
+        self.context.progress({**told, **stage})
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ GENERATION = ("generate.model", "generate.max_tokens")
 
 @dataclass(frozen=True, slots=True)
 class TuneRequest:
-    """What is asked for. ``max_queries`` bounds each side of the split; ``app_id`` is the registered
-    app that it is for."""
+    """What is asked for. ``max_queries`` bounds each side of the split, ``app_id`` is the
+    registered app that it is for."""
 
     objective: Objective
     trials: int

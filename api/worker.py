@@ -25,9 +25,11 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
+from functools import partial
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
+from api.logs import set_up_logging
 from api.settings import SECRETS, Settings
 from autorag.errors import AutoragError, InputError, StoreError, WorkCancelled
 from autorag.jobs import Job
@@ -45,17 +47,15 @@ POLL_S = 0.5
 PROGRESS_S = 0.5
 """Progress is written no more often."""
 
-STOP_S = 3.0
+STOP_S = 5.0
 """How long a job may take to stop by itself before its process is killed."""
 
 TROUBLED_S = 5.0
 """Pause when the database fails."""
 
-RECORD_TRIES_S = (0.5, 1.0, 2.0, 4.0)
+RECORD_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 SCHEDULES_AT_ONCE = 100
 NICENESS = 10
-
-T = TypeVar("T")
 
 _stopping = threading.Event()
 """Set in a process that was made for one job, when its worker wants it back."""
@@ -76,7 +76,7 @@ class Worker:
     ) -> None:
         self._settings = settings.model_dump(mode="json", exclude=set(SECRETS))
         self._url = database_url
-        self._executors = executors or own_process
+        self._executors = executors or partial(own_process, self._settings)
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set.
@@ -108,21 +108,21 @@ class Worker:
                 pass
             if stop.is_set():
                 _stop(future)
-                _recorded(lambda: database.write(lambda s: s.jobs.release(job.id, lease)))
-            elif (error := future.exception()) is not None:
-                why = f"the process that ran it ended: {error}"
-                log.warning("job %d: %s", job.id, why)
-                _recorded(
-                    lambda: database.write(lambda s: s.jobs.fail(job.id, lease, why, retry=True))
-                )
+                _record(database, lambda session: session.jobs.release(job.id, lease))
+            else:
+                future.result()
+        except Exception as error:
+            why = f"the process that ran it ended: {error}"
+            log.warning("job %d: %s", job.id, why)
+            _record(database, lambda session: session.jobs.fail(job.id, lease, why, retry=True))
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
 
-def own_process() -> Executor:
+def own_process(settings: Mapping[str, Any]) -> Executor:
     """A process for one job."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, context, initializer=_begin, initargs=(os.getpid(),))
+    return ProcessPoolExecutor(1, context, initializer=_begin, initargs=(os.getpid(), settings))
 
 
 def run_job(database_url: str, job_id: int, lease: str, settings: Mapping[str, Any]) -> None:
@@ -205,12 +205,13 @@ class Held:
             log.warning("the lease of job %d could not be renewed: %s", self.job_id, error)
 
 
-def _begin(worker: int) -> None:
+def _begin(worker: int, settings: Mapping[str, Any]) -> None:
     """Begin a process for one job: it dies with its worker, hears nothing of the worker's terminal,
-    and stops its work when it is told to end."""
+    stops its work when it is told to end, and logs as its worker does."""
+    die_with_parent(worker)
     os.setsid()
     signal.signal(signal.SIGTERM, _on_sigterm)
-    die_with_parent(worker)
+    set_up_logging(Settings(**settings))
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
@@ -219,26 +220,22 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
 def _run(held: Held, database_url: str, settings: Mapping[str, Any]) -> None:
     database, job_id, lease = held.database, held.job_id, held.lease
-
-    def record(write: Callable[[Session], T]) -> None:
-        _recorded(lambda: database.write(write))
-
     try:
         result = _work(held, database_url, Settings(**settings))
     except WorkCancelled:
+        log.info("job %d stops", job_id)
         if _stopping.is_set():
-            record(lambda session: session.jobs.release(job_id, lease))
+            _record(database, lambda session: session.jobs.release(job_id, lease))
         else:
-            record(lambda session: session.jobs.end_cancelled(job_id, lease))
-    except InputError as error:
-        why = str(error)
-        record(lambda session: session.jobs.fail(job_id, lease, why, retry=False))
+            _record(database, lambda session: session.jobs.end_cancelled(job_id, lease))
     except Exception as error:
-        why = str(error) if isinstance(error, AutoragError) else f"{type(error).__name__}: {error}"
-        log.warning("job %d failed: %s", job_id, why, exc_info=not isinstance(error, AutoragError))
-        record(lambda session: session.jobs.fail(job_id, lease, why, retry=True))
+        ours, retry = isinstance(error, AutoragError), not isinstance(error, InputError)
+        why = str(error) if ours else f"{type(error).__name__}: {error}"
+        log.warning("job %d failed: %s", job_id, why, exc_info=not ours)
+        _record(database, lambda session: session.jobs.fail(job_id, lease, why, retry=retry))
     else:
-        record(lambda session: session.jobs.finish(job_id, lease, result))
+        log.info("job %d is done", job_id)
+        _record(database, lambda session: session.jobs.finish(job_id, lease, result))
 
 
 def _work(held: Held, database_url: str, settings: Settings) -> Mapping[str, Any]:
@@ -292,14 +289,13 @@ def _stop(future: Future[None]) -> None:
         child.join()
 
 
-def _recorded(write: Callable[[], T]) -> None:
-    """Write, again when the database fails. The lease is still renewed meanwhile, and when all
-    fails it expires."""
-    for pause_s in RECORD_TRIES_S:
+def _record(database: Database, write: Callable[[Session], bool]) -> None:
+    """Write how a job went on, again when the database fails. When all tries do, its lease expires
+    and it is claimed again."""
+    for pause_s in RECORD_PAUSES_S:
         try:
-            write()
+            database.write(write)
             return
         except StoreError as error:
-            log.warning("the end of a job could not be recorded and is tried again: %s", error)
+            log.warning("how a job went on could not be recorded: %s", error)
             time.sleep(pause_s)
-    write()

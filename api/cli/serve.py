@@ -24,7 +24,7 @@ from collectors.counters import capabilities
 from collectors.hardware import read_identity
 from collectors.hardware.identity import machine_fingerprint
 from collectors.hardware.profile import profile_path, read_profile
-from store.engine import open_database, open_telemetry
+from store.engine import check_url, open_database, open_telemetry
 from store.hosts import HostRepository
 from store.keys import KeyRepository
 
@@ -46,6 +46,7 @@ def run_serve(host: str, port: int, database: str | None, count: int | None) -> 
     """
     settings = Settings.from_environment()
     if database is not None:
+        check_url(database)
         settings = settings.model_copy(update={"db": database})
     if count is not None:
         settings = settings.model_copy(update={"workers": count})

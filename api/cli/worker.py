@@ -17,7 +17,7 @@ from api.worker import NICENESS, Worker
 from autorag.errors import AutoragError, InputError
 from collectors.measurer import THREAD_VARIABLES
 from collectors.trial_process import die_with_parent
-from store.engine import check_url, sqlite_url
+from store.engine import check_url
 
 
 def run_worker(database: str | None) -> None:
@@ -28,17 +28,19 @@ def run_worker(database: str | None) -> None:
         StoreError: the database cannot be opened.
     """
     settings = Settings.from_environment()
+    if database is not None:
+        settings = settings.model_copy(update={"db": database})
     make_parts(settings, seed=0)
-    url = database or settings.db or sqlite_url(settings.database)
-    check_url(url)
+    check_url(settings.database_url)
     set_up_logging(settings)
     os.nice(NICENESS)
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, "1")
     stop = threading.Event()
     for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, lambda *_: stop.set())
-    Worker(settings, url).run(stop)
+        # Setting an event may wait for a lock that the interrupted code holds: not in a handler.
+        signal.signal(ending, lambda *_: threading.Thread(target=stop.set).start())
+    Worker(settings, settings.database_url).run(stop)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from api import delivery
 from api.auth import Admin, Caller, hashed, new_key, opened
 from api.once import IdempotencyKey, answer_once, json_answer
 from api.paths import data_path
-from api.routes.common import AppView, ServiceOf, app_view
+from api.routes.common import LOCATION, AppView, ServiceOf, app_view
+from api.routes.described import SPACE_SCHEMA, Features, HardwareBody, ObjectiveText
 from api.schema import (
     APP_NAME,
     WITH_BODY,
@@ -21,11 +22,15 @@ from api.schema import (
     Text,
     Values,
     View,
+    changing,
+    described,
     errors,
+    given,
+    links,
 )
 from api.service import Service
 from autorag.apps import SCOPES
-from autorag.errors import ConflictError, InputError
+from autorag.errors import ConflictError
 from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
 from autorag.objective import DEFAULT_OBJECTIVE, parse_objective
@@ -35,20 +40,22 @@ from store.database import Session
 router = APIRouter(tags=["apps"])
 
 Restarts = Literal["auto", "approve", "off"]
-Url = Annotated[str, Field(min_length=8, max_length=2000)]
-Objective = Annotated[
-    Text,
+Url = Annotated[
+    str,
     Field(
-        description="What to optimise, and what must hold.",
-        examples=["max ndcg_at_10 subject to latency_p95_ms <= 50"],
+        min_length=8,
+        max_length=2000,
+        examples=["https://rag.example.com/hook"],
+        json_schema_extra={"pattern": r"^[hH][tT][tT][pP][sS]?://[^\x00-\x20]+$"},
     ),
 ]
 Space = Annotated[
-    dict[str, Json] | None,
+    dict[str, Json],
     Field(
         description="The app's knobs: a subset of the reference pipeline's, and its own. "
         "Left out or null: all of the reference pipeline.",
         examples=[{"reference": ["retrieve.k", "generate.contexts"]}],
+        json_schema_extra=SPACE_SCHEMA,
     ),
 ]
 AnyKey = Annotated[Caller, Depends(opened(None))]
@@ -58,9 +65,11 @@ Describes = Annotated[Caller, Depends(opened("documents"))]
 class Registration(Body):
     """An app as it is."""
 
+    model_config = described({"name": "support", "settings": {"retrieve.k": 10}})
+
     name: Annotated[str, Field(pattern=APP_NAME, examples=["support"])]
-    space: Space = None
-    objective: Objective | None = None
+    space: Space | None = None
+    objective: ObjectiveText | None = None
     settings: Annotated[Values, Field(examples=[{"retrieve.k": 10}])] = {}
     restarts: Restarts = "auto"
     webhook: Url | None = None
@@ -77,8 +86,10 @@ class Registered(View):
 class Changes(Body):
     """What is to be another; what is left out stays."""
 
-    space: Space = None
-    objective: Objective = ""
+    model_config = changing({"restarts": "approve"})
+
+    space: Space | None = None
+    objective: ObjectiveText = ""
     restarts: Restarts = "auto"
     webhook: Url | None = None
 
@@ -88,16 +99,43 @@ class Workload(Body):
     HTTP evaluator with ``queries`` and ``docs`` to judge by; and features of the workload. What is
     left out is forgotten."""
 
+    model_config = described(
+        {"docs": "support/docs", "queries": "support/queries.jsonl"},
+        anyOf=[given(docs="string"), given(queries="null", evaluator="null")],
+    )
+
     docs: Annotated[Text, Field(min_length=1, examples=["support/docs"])] | None = None
     queries: Annotated[Text, Field(min_length=1, examples=["support/queries.jsonl"])] | None = None
     evaluator: Url | None = None
-    features: dict[str, Json] | None = None
+    features: Features | None = None
 
     @model_validator(mode="after")
     def _queries_are_about_documents(self) -> Workload:
         if self.docs is None and (self.queries is not None or self.evaluator is not None):
             raise ValueError("queries and an evaluator need docs, by which answers are judged")
         return self
+
+
+_LINKS = links(
+    {"app": "$response.body#/app/name"},
+    "get_app",
+    "change_app",
+    "delete_app",
+    "set_workload",
+    "set_hardware",
+    "get_settings",
+    "acknowledge",
+    "list_acks",
+    "list_revisions",
+    "propose_revision",
+    "roll_back",
+    "freeze",
+    "set_documents",
+    "list_restarts",
+    "order_restart",
+    "report",
+    "suggest",
+)
 
 
 class AppList(View):
@@ -110,7 +148,10 @@ class AppList(View):
     "/v1/apps",
     operation_id="register_app",
     status_code=201,
-    responses={201: {"model": Registered}, **errors(409, *WITH_BODY)},
+    responses={
+        201: {"model": Registered, "links": _LINKS, "headers": LOCATION},
+        **errors(409, *WITH_BODY),
+    },
 )
 async def register_app(
     request: Request, body: Registration, caller: Admin, key: IdempotencyKey = None
@@ -202,9 +243,10 @@ async def set_workload(app: AppName, body: Workload, _: Describes, service: Serv
     for name in ("docs", "queries"):
         if (path := getattr(body, name)) is not None:
             data_path(service.settings, path, name)
-    if body.features is not None:
-        WorkloadFeatures.from_json(body.features)
-    values = body.model_dump()
+    features = None if body.features is None else body.features.to_json()
+    if features is not None:
+        WorkloadFeatures.from_json(features)
+    values = {**body.model_dump(), "features": features}
     changed = await service.write(
         lambda session: delivery.change_app(session, app, values, service.spaces.of)
     )
@@ -217,10 +259,10 @@ async def set_workload(app: AppName, body: Workload, _: Describes, service: Serv
     responses={200: {"model": AppView}, **errors(404, *WITH_BODY)},
 )
 async def set_hardware(
-    app: AppName, body: dict[str, Json], _: Describes, service: ServiceOf
+    app: AppName, body: HardwareBody, _: Describes, service: ServiceOf
 ) -> Response:
     """Say what machine the app runs on: what ``autorag profile --json`` prints there."""
-    profile = hardware_profile(body)
+    profile = HardwareProfile.from_json(body.model_dump())
 
     def work(session: Session) -> Any:
         found = session.apps.get(app, lock=True)
@@ -231,23 +273,6 @@ async def set_hardware(
         )
 
     return json_answer(200, app_view(await service.write(work)))
-
-
-def hardware_profile(row: dict[str, Any]) -> HardwareProfile:
-    """The profile that a body tells.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        return HardwareProfile.from_json(row)
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"hardware: not a profile as `autorag profile --json` prints it ({error!r})",
-            key="hardware",
-        ) from error
 
 
 def _objective(text: str | None) -> str:

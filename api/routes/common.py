@@ -16,6 +16,8 @@ def _service(request: Request) -> Service:
     return service
 
 
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where it is."}}
+
 ServiceOf = Annotated[Service, Depends(_service)]
 
 

@@ -13,10 +13,17 @@ from api import delivery
 from api.auth import Caller, opened
 from api.once import json_answer
 from api.routes.common import ServiceOf
-from api.schema import WITH_BODY, AppName, Body, View, errors
+from api.schema import WITH_BODY, AppName, Body, View, described, errors, given
 from api.service import Service
 from autorag.errors import ConflictError, PayloadError
-from autorag.manifest import Difference, Manifest, apply_delta, difference
+from autorag.manifest import (
+    MOST_HASH_CHARACTERS,
+    MOST_ID_CHARACTERS,
+    Difference,
+    Manifest,
+    apply_delta,
+    difference,
+)
 from store.database import Session
 
 router = APIRouter(tags=["documents"])
@@ -25,18 +32,41 @@ TRIES = 3
 """A manifest that another request changed meanwhile is compared again so often."""
 
 Describes = Annotated[Caller, Depends(opened("documents"))]
+DocumentId = Annotated[
+    str, Field(json_schema_extra={"minLength": 1, "maxLength": MOST_ID_CHARACTERS})
+]
+DocumentHash = Annotated[
+    str, Field(json_schema_extra={"minLength": 1, "maxLength": MOST_HASH_CHARACTERS})
+]
 Hashes = Annotated[
-    dict[str, str], Field(description="Document id → content hash, made by the app.")
+    dict[DocumentId, DocumentHash],
+    Field(description="Document id → content hash, made by the app."),
 ]
 
 
 class ManifestBody(Body):
     """All documents, or what changed since the manifest whose root is ``base``."""
 
+    model_config = described(
+        {"documents": {"faq.md": "9f86d081"}},
+        anyOf=[
+            {
+                "required": ["documents"],
+                "properties": {
+                    "documents": {"type": "object"},
+                    "base": {"type": "null"},
+                    "changed": {"maxProperties": 0},
+                    "removed": {"maxItems": 0},
+                },
+            },
+            given(base="string", documents="null"),
+        ],
+    )
+
     documents: Annotated[Hashes, Field(examples=[{"faq.md": "9f86d081"}])] | None = None
     base: Annotated[str, Field(max_length=64)] | None = None
     changed: Hashes = {}
-    removed: list[str] = []
+    removed: list[DocumentId] = []
 
     @model_validator(mode="after")
     def _one_of_both(self) -> ManifestBody:

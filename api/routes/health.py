@@ -12,17 +12,12 @@ from api import metrics
 from api.once import json_answer
 from api.problems import first_line, problem
 from api.routes.common import ServiceOf
-from api.schema import View
+from api.schema import View, only
 from autorag.errors import AutoragError
 
 log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
-
-_NOT_READY = {
-    "description": "Not ready",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-}
 
 
 class Health(View):
@@ -37,14 +32,16 @@ class Readiness(View):
     status: Literal["ready"]
 
 
-@router.get("/healthz", operation_id="healthz", responses={200: {"model": Health}})
+@router.get("/healthz", operation_id="healthz", responses={200: {"model": Health}, **only(500)})
 async def healthz() -> Response:
     """The process runs."""
     return json_answer(200, {"status": "ok"})
 
 
 @router.get(
-    "/readyz", operation_id="readyz", responses={200: {"model": Readiness}, 503: _NOT_READY}
+    "/readyz",
+    operation_id="readyz",
+    responses={200: {"model": Readiness}, **only(500, 503)},
 )
 async def readyz(service: ServiceOf) -> Response:
     """The databases take what is written."""
@@ -59,7 +56,7 @@ async def readyz(service: ServiceOf) -> Response:
 @router.get(
     "/metrics",
     operation_id="metrics",
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **only(500)},
     response_class=Response,
 )
 async def prometheus(request: Request) -> Response:

@@ -10,9 +10,17 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.auth import Admin
-from api.jobs import check_arguments, check_tunable
+from api.jobs import (
+    LARGEST_SEED,
+    LONGEST_BUDGET_S,
+    MOST_QUERIES,
+    MOST_TRIALS,
+    check_arguments,
+    check_tunable,
+)
 from api.once import IdempotencyKey, answer_once, json_answer
 from api.routes.common import ServiceOf
+from api.routes.described import OBJECTIVE_SCHEMA
 from api.schema import (
     APP_NAME,
     WITH_BODY,
@@ -20,30 +28,78 @@ from api.schema import (
     Body,
     Json,
     Limit,
+    Member,
     RowId,
-    ShortText,
     View,
+    changing,
+    described,
     errors,
+    links,
 )
 from api.service import Service
+from api.tuning import STRATEGIES
 from autorag.errors import InputError
-from autorag.jobs import Job, JobKind, JobState, Schedule
+from autorag.jobs import KINDS, Job, JobKind, JobState, Schedule
 from store.database import Session
 
 router = APIRouter(tags=["jobs"])
 
 NEEDS_APP = ("tune",)
 
+_TUNE = {
+    "objective": {"anyOf": [OBJECTIVE_SCHEMA, {"type": "null"}]},
+    "trials": {"type": "integer", "minimum": 1, "maximum": MOST_TRIALS},
+    "budget": {
+        "anyOf": [
+            {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_BUDGET_S},
+            {"type": "string", "examples": ["10m"]},
+        ]
+    },
+    "strategy": {"enum": list(STRATEGIES)},
+    "max_queries": {"type": "integer", "minimum": 2, "maximum": MOST_QUERIES},
+    "seed": {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED},
+    "apply": {"type": "boolean"},
+}
 App = Annotated[str, Field(pattern=APP_NAME, examples=["support"])]
 Arguments = Annotated[
-    dict[ShortText, Json],
-    Field(description="Of the kind: see the documentation.", examples=[{"trials": 10}]),
+    dict[Member, Json],
+    Field(
+        description="Of a tune; other kinds take none.",
+        examples=[{"trials": 10}],
+        json_schema_extra={"properties": _TUNE, "additionalProperties": False},
+    ),
 ]
-Cron = Annotated[str, Field(max_length=120, examples=["0 3 * * 1"])]
+Cron = Annotated[
+    str,
+    Field(
+        max_length=120,
+        examples=["0 3 * * 1"],
+        json_schema_extra={"pattern": r"^\s*([0-9A-Za-z*/,#-]+\s+){4}[0-9A-Za-z*/,#-]+\s*$"},
+    ),
+]
+_APP_BY_KIND = [
+    {
+        "required": ["kind", "app"],
+        "properties": {"kind": {"enum": list(NEEDS_APP)}, "app": {"type": "string"}},
+    },
+    {
+        "properties": {
+            "kind": {"enum": [kind for kind in KINDS if kind not in NEEDS_APP]},
+            "app": {"type": "null"},
+            "arguments": {"maxProperties": 0},
+        }
+    },
+]
+
+
+_JOB_LINKS = links({"job": "$response.body#/id"}, "get_job", "cancel_job", "retry_job")
+_SCHEDULE_LINKS = links({"schedule": "$response.body#/id"}, "change_schedule", "delete_schedule")
 
 
 class JobBody(Body):
     """Work to be done."""
+
+    model_config = described({"kind": "prune"}, anyOf=_APP_BY_KIND)
 
     kind: JobKind
     app: App | None = None
@@ -80,6 +136,8 @@ class JobList(View):
 class ScheduleBody(Body):
     """Work to be done again and again. ``cron`` has five fields, in UTC."""
 
+    model_config = described({"kind": "prune", "cron": "0 3 * * 1"}, anyOf=_APP_BY_KIND)
+
     kind: JobKind
     app: App | None = None
     arguments: Arguments = {}
@@ -88,6 +146,8 @@ class ScheduleBody(Body):
 
 class ScheduleChanges(Body):
     """What is to be another; what is left out stays."""
+
+    model_config = changing({"enabled": False})
 
     cron: Cron = ""
     enabled: bool = True
@@ -119,7 +179,7 @@ class ScheduleList(View):
     "/admin/v1/jobs",
     operation_id="start_job",
     status_code=202,
-    responses={202: {"model": JobView}, **errors(404, 409, *WITH_BODY)},
+    responses={202: {"model": JobView, "links": _JOB_LINKS}, **errors(404, 409, *WITH_BODY)},
 )
 async def start_job(
     request: Request, body: JobBody, caller: Admin, key: IdempotencyKey = None
@@ -201,7 +261,10 @@ async def retry_job(
     "/admin/v1/schedules",
     operation_id="add_schedule",
     status_code=201,
-    responses={201: {"model": ScheduleView}, **errors(404, 409, *WITH_BODY)},
+    responses={
+        201: {"model": ScheduleView, "links": _SCHEDULE_LINKS},
+        **errors(404, 409, *WITH_BODY),
+    },
 )
 async def add_schedule(
     request: Request, body: ScheduleBody, caller: Admin, key: IdempotencyKey = None

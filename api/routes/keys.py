@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from api.auth import Admin, hashed, new_key
 from api.once import IdempotencyKey, answer_once, json_answer
 from api.routes.common import ServiceOf
-from api.schema import APP_NAME, WITH_BODY, Body, RowId, ShortText, View, errors
+from api.schema import (
+    APP_NAME,
+    WITH_BODY,
+    Body,
+    RowId,
+    ShortText,
+    View,
+    described,
+    errors,
+    given,
+    links,
+)
 from autorag.apps import SCOPES
 from store.database import Session
 from store.keys import Key
@@ -21,11 +32,22 @@ Scope = Literal["ingest", "settings", "ack", "documents", "suggest", "recommend"
 
 
 class KeyBody(Body):
-    """A key of an app; without ``app`` an admin key, which opens everything."""
+    """A key of an app; without ``app`` an admin key, which opens everything and has no scopes."""
+
+    model_config = described(
+        {"app": "support", "scopes": ["ingest", "settings", "ack"], "label": "web"},
+        anyOf=[given(app="string"), given(scopes="null")],
+    )
 
     app: Annotated[str, Field(pattern=APP_NAME, examples=["support"])] | None = None
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))] | None = None
     label: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _scopes_are_of_an_app(self) -> KeyBody:
+        if self.app is None and self.scopes is not None:
+            raise ValueError("scopes need an app: a key without one opens everything")
+        return self
 
 
 class KeyView(View):
@@ -47,6 +69,9 @@ class MadeKeyView(View):
     key: str
 
 
+_LINKS = links({"key": "$response.body#/id"}, "revoke_key")
+
+
 class KeyList(View):
     """Every key that there ever was."""
 
@@ -57,7 +82,7 @@ class KeyList(View):
     "/admin/v1/keys",
     operation_id="make_key",
     status_code=201,
-    responses={201: {"model": MadeKeyView}, **errors(404, 409, *WITH_BODY)},
+    responses={201: {"model": MadeKeyView, "links": _LINKS}, **errors(404, 409, *WITH_BODY)},
 )
 async def make_key(
     request: Request, body: KeyBody, caller: Admin, key: IdempotencyKey = None

@@ -12,7 +12,7 @@ from pydantic import Field
 from api.auth import Caller, opened
 from api.once import json_answer
 from api.routes.common import ServiceOf
-from api.schema import WITH_BODY, AppName, Body, Name, View, errors
+from api.schema import WITH_BODY, AppName, Body, Name, View, described, errors
 from autorag.hashing import text_id
 from autorag.telemetry import Observation, Source
 
@@ -26,9 +26,13 @@ LATEST = 2**33
 Ingests = Annotated[Caller, Depends(opened("ingest"))]
 Metric = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]{0,79}$", examples=["duration_ms"])]
 
+_OBSERVATION = {"stage": "retrieve", "metric": "duration_ms", "value": 12.5, "unit": "ms"}
+
 
 class ObservationBody(Body):
     """One measured value of one stage of one request."""
+
+    model_config = described(_OBSERVATION)
 
     stage: Literal["parse", "chunk", "embed", "index", "retrieve", "rerank", "generate", "request"]
     metric: Metric
@@ -44,6 +48,10 @@ class ObservationBody(Body):
 class Batch(Body):
     """Observations of one instance of an app."""
 
+    model_config = described(
+        {"batch": "web-1-0001", "instance": "web-1", "revision": 1, "observations": [_OBSERVATION]}
+    )
+
     batch: Annotated[
         Name | None, Field(description="Sending it again under this name changes nothing.")
     ] = None
@@ -56,9 +64,7 @@ class Batch(Body):
         Field(
             min_length=1,
             max_length=MOST_OBSERVATIONS,
-            examples=[
-                [{"stage": "retrieve", "metric": "duration_ms", "value": 12.5, "unit": "ms"}]
-            ],
+            examples=[[_OBSERVATION]],
         ),
     ]
 

@@ -10,9 +10,9 @@ from pydantic import Field
 from api.auth import Anyone, allow
 from api.once import json_answer
 from api.recommending import Question, recommend
-from api.routes.apps import hardware_profile
 from api.routes.common import ServiceOf
-from api.schema import APP_NAME, WITH_BODY, Body, Json, Text, View, errors
+from api.routes.described import Features, HardwareBody, ObjectiveText
+from api.schema import APP_NAME, WITH_BODY, Body, View, described, errors
 from autorag.features import WorkloadFeatures
 from autorag.objective import parse_objective
 
@@ -22,10 +22,12 @@ router = APIRouter(tags=["recommend"])
 class Asked(Body):
     """What is known of the workload. An app's own key asks for its app."""
 
+    model_config = described({"objective": "max ndcg_at_10 subject to latency_p95_ms <= 50"})
+
     app: Annotated[str, Field(pattern=APP_NAME, examples=["support"])] | None = None
-    features: dict[str, Json] | None = None
-    hardware: dict[str, Json] | None = None
-    objective: Text | None = None
+    features: Features | None = None
+    hardware: HardwareBody | None = None
+    objective: ObjectiveText | None = None
     alternatives: Annotated[int, Field(ge=0, le=20)] = 4
 
 
@@ -59,11 +61,10 @@ async def recommend_config(body: Asked, caller: Anyone, service: ServiceOf) -> R
     app = body.app or caller.key.app
     if app is not None:
         allow(caller, app, "recommend")
-    if body.features is not None:
-        WorkloadFeatures.from_json(body.features)
-    if body.hardware is not None:
-        hardware_profile(body.hardware)
+    features = None if body.features is None else body.features.to_json()
+    if features is not None:
+        WorkloadFeatures.from_json(features)
     objective = parse_objective(body.objective) if body.objective is not None else None
-    question = Question(app, objective, body.features, body.alternatives)
+    question = Question(app, objective, features, body.alternatives)
     answer = await service.read(lambda session: recommend(session, service.spaces, question))
     return json_answer(200, answer)

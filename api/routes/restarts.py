@@ -11,7 +11,7 @@ from api import delivery
 from api.auth import Admin, Caller, opened
 from api.once import IdempotencyKey, answer_once, json_answer
 from api.routes.common import PendingView, ServiceOf
-from api.schema import WITH_BODY, AppName, Body, Name, RowId, Text, View, errors
+from api.schema import WITH_BODY, AppName, Body, Name, RowId, Text, View, described, errors
 from api.service import Service
 from autorag.errors import NotFoundError
 from store.database import Session
@@ -26,11 +26,15 @@ PlanState = Literal["planned", "approved", "running", "done", "failed", "cancell
 class Order(Body):
     """An order to deliver what waits, or with ``dry_run`` only to tell what that is."""
 
+    model_config = described({"dry_run": True})
+
     dry_run: bool = False
 
 
 class StageAck(Body):
     """What an instance did of a plan."""
+
+    model_config = described({"instance": "web-1", "stage": "embed", "state": "done"})
 
     instance: Name
     stage: Name

@@ -21,7 +21,9 @@ from api.schema import (
     Text,
     Values,
     View,
+    described,
     errors,
+    links,
 )
 from api.service import Service
 from store.database import Session
@@ -35,6 +37,8 @@ Steers = Annotated[Caller, Depends(opened("settings"))]
 class Proposal(Body):
     """Settings to run with: what is left out stays as it is."""
 
+    model_config = described({"settings": {"retrieve.k": 20}, "reason": "recall was low"})
+
     settings: Annotated[Values, Field(examples=[{"retrieve.k": 20}])]
     reason: Text | None = None
 
@@ -42,13 +46,20 @@ class Proposal(Body):
 class Going(Body):
     """Why it is done."""
 
+    model_config = described({"reason": "answers became worse"})
+
     reason: Text | None = None
 
 
 class Freeze(Body):
     """Whether changes stop."""
 
+    model_config = described({"frozen": False})
+
     frozen: bool = True
+
+
+_LINKS = links({"app": "$request.path.app", "number": "$response.body#/number"}, "roll_back")
 
 
 class RevisionList(View):
@@ -81,7 +92,7 @@ async def list_revisions(
     "/v1/apps/{app}/revisions",
     operation_id="propose_revision",
     status_code=201,
-    responses={201: {"model": RevisionView}, **errors(404, *WITH_BODY)},
+    responses={201: {"model": RevisionView, "links": _LINKS}, **errors(404, *WITH_BODY)},
 )
 async def propose_revision(
     app: AppName, request: Request, body: Proposal, caller: Steers, key: IdempotencyKey = None

@@ -21,6 +21,7 @@ from api.schema import (
     Text,
     Values,
     View,
+    described,
     errors,
 )
 from api.service import Service
@@ -58,6 +59,10 @@ class SettingsView(View):
 class AckBody(Body):
     """What an instance did."""
 
+    model_config = described(
+        {"instance": "web-1", "revision": 1, "state": "applied", "values": {"retrieve.k": 10}}
+    )
+
     instance: Name
     revision: Annotated[int, Field(ge=1, le=LARGEST_INT)]
     state: Literal["received", "applied", "failed"]
@@ -78,17 +83,18 @@ class AckList(View):
     acks: list[AckView]
 
 
+_TAGS = {
+    "ETag": {"schema": {"type": "string"}, "description": "Of what is delivered."},
+    "Poll-Interval": {"schema": {"type": "integer"}, "description": "Seconds."},
+}
 _SETTINGS: dict[int | str, Any] = {
     200: {
         "model": SettingsView,
         "description": "The settings, or a snippet of Python that applies them.",
         "content": {"text/x-python": {"schema": {"type": "string"}}},
-        "headers": {
-            "ETag": {"schema": {"type": "string"}, "description": "Of what is delivered."},
-            "Poll-Interval": {"schema": {"type": "string"}, "description": "Seconds."},
-        },
+        "headers": _TAGS,
     },
-    304: {"description": "Nothing changed."},
+    304: {"description": "Nothing changed.", "headers": _TAGS},
 }
 
 

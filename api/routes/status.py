@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from api.auth import bearer, identify, password
 from api.problems import problem
 from api.routes.common import ServiceOf
+from api.schema import only
 from api.status_page import Status, look, render
 from autorag.errors import UnauthenticatedError
 
@@ -20,10 +21,10 @@ ASK = {"WWW-Authenticate": 'Basic realm="AutoRAG: the admin key is the password"
     operation_id="status",
     responses={
         200: {"content": {"text/html": {"schema": {"type": "string"}}}},
-        401: {"description": "No admin key"},
-        403: {"description": "Not an admin key"},
+        **only(400, 401, 403, 429, 500, 503),
     },
     response_class=Response,
+    openapi_extra={"security": [{"password": []}, {"key": []}]},
 )
 async def status(request: Request, service: ServiceOf) -> Response:
     """Apps, jobs and what has arrived, on one page. Browsers give the admin key as a password."""

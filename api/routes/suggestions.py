@@ -10,18 +10,33 @@ from pydantic import Field, model_validator
 from api.auth import Caller, opened
 from api.once import IdempotencyKey, answer_once, json_answer
 from api.routes.common import ServiceOf
-from api.schema import WITH_BODY, AppName, Body, Name, RowId, ShortText, Text, View, errors
-from api.service import Service
+from api.schema import (
+    WITH_BODY,
+    AppName,
+    Body,
+    Member,
+    Name,
+    RowId,
+    Text,
+    View,
+    described,
+    errors,
+    links,
+)
 from api.suggesting import Report, suggest, tell
+from autorag.metrics import METRICS
 from store.database import Session
 
 router = APIRouter(tags=["suggestions"])
 
+MetricName = Annotated[Member, Field(json_schema_extra={"enum": list(METRICS)})]
 Suggests = Annotated[Caller, Depends(opened("suggest"))]
 
 
 class Asking(Body):
     """Who will measure."""
+
+    model_config = described({"client": "bench-1"})
 
     client: Name
 
@@ -35,14 +50,31 @@ class SuggestionView(View):
     expires_at: int | None
 
 
+_LINKS = links({"app": "$request.path.app", "trial": "$response.body#/trial"}, "tell")
+
+
 class Result(Body):
     """What was measured: metrics by name, among them those that the objective names; or why it
     failed."""
 
+    model_config = described(
+        {"metrics": {"ndcg_at_10": 0.61, "latency_p95_ms": 38.0, "context_tokens": 1900.0}},
+        anyOf=[
+            {
+                "required": ["metrics"],
+                "properties": {"metrics": {"minProperties": 1}, "failed": {"type": "null"}},
+            },
+            {
+                "required": ["failed"],
+                "properties": {"metrics": {"maxProperties": 0}, "failed": {"type": "string"}},
+            },
+        ],
+    )
+
     metrics: Annotated[
-        dict[ShortText, float], Field(examples=[{"ndcg_at_10": 0.61, "latency_p95_ms": 38.0}])
+        dict[MetricName, float], Field(examples=[{"ndcg_at_10": 0.61, "latency_p95_ms": 38.0}])
     ] = {}
-    stages: dict[ShortText, dict[ShortText, float]] = {}
+    stages: dict[Member, dict[Member, float]] = {}
     seconds: Annotated[float, Field(ge=0, le=1e7)] = 0.0
     failed: Annotated[Text, Field(min_length=1)] | None = None
 
@@ -72,7 +104,10 @@ class Told(View):
 @router.post(
     "/v1/apps/{app}/suggestions",
     operation_id="suggest",
-    responses={200: {"model": SuggestionView}, **errors(404, 409, *WITH_BODY)},
+    responses={
+        200: {"model": SuggestionView, "links": _LINKS},
+        **errors(404, 409, *WITH_BODY),
+    },
 )
 async def suggest_config(app: AppName, body: Asking, _: Suggests, service: ServiceOf) -> Response:
     """What to measure next. The same client gets the same until it reports."""
@@ -97,7 +132,6 @@ async def tell_result(
     key: IdempotencyKey = None,
 ) -> Response:
     """Report what was measured."""
-    service: Service = request.app.state.service
     report = Report(body.metrics, body.stages, body.seconds, body.failed)
 
     def work(session: Session) -> tuple[int, Any]:

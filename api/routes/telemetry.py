@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from api.auth import bearer, identify
 from api.problems import RETRY_AFTER_S, first_line
+from api.schema import ERROR_HEADERS
 from api.service import Service
 from autorag.errors import (
     AutoragError,
@@ -40,36 +41,75 @@ FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
 
 router = APIRouter(tags=["telemetry"])
 
-_BODY = {
-    "content": {t: {"schema": {"type": "string", "format": "binary"}} for t in (PROTOBUF, JSON)}
-}
 _STATUSES = {
     400: "The body cannot be read",
     401: "No valid key",
     403: "The key does not open this",
     413: "The body is too large",
     415: "Neither protobuf nor JSON, or an unknown encoding",
+    500: "The service failed; its log says why",
     503: "Not stored; send it again",
 }
-_ROUTE: dict[str, Any] = {
-    "responses": {code: {"description": text} for code, text in _STATUSES.items()},
-    "openapi_extra": {"requestBody": {"required": True, **_BODY}},
-}
 
 
-@router.post("/v1/traces", operation_id="export_traces", **_ROUTE)
+def _content(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Protobuf, which OpenAPI cannot describe, or the JSON of its message."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {PROTOBUF: binary, JSON: {"schema": schema, **more}}
+
+
+def _route(message: str, resources: str, rejected: str) -> dict[str, Any]:
+    """What a route declares: its OTLP message, the field that holds all, and that of what was
+    turned away."""
+    told = {rejected: {"type": "string"}, "errorMessage": {"type": "string"}}
+    success = {
+        "type": "object",
+        "properties": {"partialSuccess": {"type": "object", "properties": told}},
+    }
+    error = {
+        "type": "object",
+        "description": "google.rpc.Status",
+        "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},
+        "required": ["code", "message"],
+    }
+    body = {"type": "object", "description": f"An OTLP {message}"}
+    errors = {
+        code: {
+            "description": text,
+            "content": _content(error),
+            "headers": ERROR_HEADERS.get(code, {}),
+        }
+        for code, text in sorted(_STATUSES.items())
+    }
+    taken = {"description": "Taken in", "content": _content(success)}
+    return {
+        "responses": {200: taken, **errors},
+        "response_class": Response,
+        "openapi_extra": {
+            "requestBody": {"required": True, "content": _content(body, example={resources: []})},
+            "security": [{"key": []}],
+        },
+    }
+
+
+_TRACES = _route("ExportTraceServiceRequest", "resourceSpans", "rejectedSpans")
+_LOGS = _route("ExportLogsServiceRequest", "resourceLogs", "rejectedLogRecords")
+_METRICS = _route("ExportMetricsServiceRequest", "resourceMetrics", "rejectedDataPoints")
+
+
+@router.post("/v1/traces", operation_id="export_traces", **_TRACES)
 async def traces(request: Request) -> Response:
     """Take in spans."""
     return await _export(request, "traces")
 
 
-@router.post("/v1/logs", operation_id="export_logs", **_ROUTE)
+@router.post("/v1/logs", operation_id="export_logs", **_LOGS)
 async def logs(request: Request) -> Response:
     """Take in log records, of which evaluation results are kept."""
     return await _export(request, "logs")
 
 
-@router.post("/v1/metrics", operation_id="export_metrics", **_ROUTE)
+@router.post("/v1/metrics", operation_id="export_metrics", **_METRICS)
 async def metrics(request: Request) -> Response:
     """Accept metrics, of which nothing is kept."""
     return await _export(request, "metrics")

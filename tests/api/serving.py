@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import time
@@ -91,7 +92,8 @@ def started(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The service's process, whether it will serve or fail; see :func:`error_file`."""
     place = {"AUTORAG_HOME": str(command.home), "TMPDIR": str(command.temporary)}
-    chosen = {"AUTORAG_ADMIN_KEY": key, "COLUMNS": "300", **(environment or {})}
+    usual = {"AUTORAG_ADMIN_KEY": key, "AUTORAG_LOG_LEVEL": "WARNING", "COLUMNS": "300"}
+    chosen = {**usual, **(environment or {})}
     with error_file(command.home).open("wb") as said:
         process = subprocess.Popen(
             [str(SCRIPT), "serve", *map(str, options)],
@@ -121,13 +123,15 @@ def bare_command(folder: Path) -> Command:
 
 
 def _url(process: subprocess.Popen[bytes], home: Path) -> str:
-    """The address: the last word of the first line that it writes."""
+    """The address that it listens on, once it says so."""
     until = time.monotonic() + WITHIN_S
-    while "\n" not in (said := error_file(home).read_text(encoding="utf-8")):
+    while True:
+        said = error_file(home).read_text(encoding="utf-8")
+        if (found := re.search(r"listens on (\S+)\n", said)) is not None:
+            return found[1]
         assert process.poll() is None, f"it ended: {said}"
         assert time.monotonic() < until, f"it did not start: {said}"
         time.sleep(0.02)
-    return said.split("\n")[0].split()[-1]
 
 
 def _surroundings() -> Mapping[str, str]:

@@ -18,10 +18,11 @@ import api.ingest
 import api.service
 from api.app import create_app
 from api.auth import hashed
+from api.metrics import Metrics
 from api.service import Service, running_service
+from api.settings import Settings
 from autorag.errors import StoreError
 from collectors.otlp.body import JSON, PROTOBUF
-from store.engine import sqlite_url
 from store.telemetry import TelemetryStore
 from store.writer import BatchWriter
 from tests.api.exports import a_trace, encoded, request, traces_body
@@ -36,13 +37,13 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 
     @asynccontextmanager
     async def running() -> AsyncIterator[Service]:
-        url = sqlite_url(tmp_path / "a.db")
-        async with running_service(url, "f00d", ManualClock()) as service:
-            service.keys.set_environment_key(hashed(KEY))
+        settings = Settings(home=tmp_path)
+        async with running_service(settings, "f00d", ManualClock()) as service:
+            await service.write(lambda session: session.keys.set_environment_key(hashed(KEY)))
             yield service
 
     headers = {"Authorization": f"Bearer {KEY}"}
-    app = create_app(running)
+    app = create_app(running, Metrics())
     with TestClient(app, headers=headers, raise_server_exceptions=False) as client:
         yield client
 

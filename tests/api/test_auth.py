@@ -35,7 +35,8 @@ def test_without_a_key_one_is_made_once(tmp_path: Path, keys: KeyRepository) -> 
     made = establish_admin_key(settings(tmp_path), keys)
     assert made is not None
     assert len(made.key) >= 40
-    assert keys.is_admin(hashed(made.key))
+    assert (found := keys.find(hashed(made.key))) is not None
+    assert found.admin
     assert establish_admin_key(settings(tmp_path), keys) is None
     assert made.path.read_text() == made.key + "\n"
 
@@ -74,7 +75,8 @@ def test_a_key_that_cannot_be_written_is_not_let_in(tmp_path: Path, keys: KeyRep
 
 def test_with_a_key_of_the_environment_none_is_made(tmp_path: Path, keys: KeyRepository) -> None:
     assert establish_admin_key(settings(tmp_path, KEY), keys) is None
-    assert keys.is_admin(hashed(KEY))
+    assert (found := keys.find(hashed(KEY))) is not None
+    assert found.admin
     assert not (tmp_path / "admin.key").exists()
 
 

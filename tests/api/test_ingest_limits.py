@@ -22,6 +22,7 @@ from starlette.requests import Request
 
 import api.ingest
 import api.routes.telemetry
+from api.attribution import Attribution
 from api.ingest import MOST_REQUESTS, Ingest
 from autorag.errors import BusyError
 from collectors.otlp.body import BODY_LIMIT, PROTOBUF, WIRE_LIMIT
@@ -199,7 +200,7 @@ def test_nothing_more_is_decoded_while_much_waits_to_be_written(
     async def take_in(ingest: Ingest) -> None:
         exports = [
             asyncio.create_task(
-                ingest.export("traces", traces_body([i]), None, PROTOBUF, here=True)
+                ingest.export("traces", traces_body([i]), None, PROTOBUF, here=True, app=None)
             )
             for i in range(5)
         ]
@@ -212,7 +213,8 @@ def test_nothing_more_is_decoded_while_much_waits_to_be_written(
 
     with BatchWriter(engine) as writer:
         writer.submit(lambda _: may_write.wait(WITHIN_S))
-        with Ingest(TelemetryStore(engine, writer, ManualClock()), None) as ingest:
+        store = TelemetryStore(engine, writer, ManualClock())
+        with Ingest(store, Attribution(), "f00d") as ingest:
             asyncio.run(take_in(ingest))
     engine.dispose()
     assert len(decoded) == 5

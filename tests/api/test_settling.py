@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-import api.service
 import api.settling
+from api.attribution import Attribution
 from api.ingest import Ingest
-from api.service import Service
-from api.settling import settle_due
+from api.settling import keep_settling, settle_due
 from autorag.errors import StoreError
 from autorag.telemetry import Trace
 from store.engine import sqlite_url
@@ -23,6 +22,8 @@ from store.telemetry import TelemetryStore
 from tests.store.traces import Stored, a_trace, kept_open, trace_id
 
 BAD = "a trace that cannot be settled"
+NOBODY = Attribution()
+"""Nothing is registered."""
 
 
 @pytest.fixture
@@ -106,15 +107,14 @@ def test_a_trace_that_cannot_be_settled_is_tried_again_with_its_next_span(stored
     assert settle_once(stored) == 1
 
 
-def run_service(stored: Stored, use: Callable[[Service], Any]) -> None:
-    """A service on this store, which settles until the function returns."""
+def while_settling(stored: Stored, use: Callable[[Ingest], Any]) -> None:
+    """Settle until the function returns."""
 
     async def running(store: TelemetryStore) -> None:
-        with Ingest(store, None) as ingest:
-            service = Service(None, store, ingest)
-            settling = asyncio.create_task(service.keep_settling())
+        with Ingest(store, NOBODY, "f00d") as ingest:
+            settling = asyncio.create_task(keep_settling(store, ingest))
             try:
-                await use(service)
+                await use(ingest)
             finally:
                 settling.cancel()
 
@@ -134,10 +134,10 @@ def test_many_rounds_settle_one_after_another(
     for name in range(7):
         stored.add(a_trace(name))
 
-    async def use(_: Service) -> None:
+    async def use(_: Ingest) -> None:
         await until(lambda: unsettled(stored) == 0)
 
-    run_service(stored, use)
+    while_settling(stored, use)
     assert observed(stored) == {trace_id(n) for n in range(7)}
 
 
@@ -148,7 +148,7 @@ def test_settling_goes_on_after_a_failure(
     caplog: pytest.LogCaptureFixture,
     error: Exception,
 ) -> None:
-    monkeypatch.setattr(api.service, "SETTLE_EVERY_S", 0.01)
+    monkeypatch.setattr(api.settling, "SETTLE_EVERY_S", 0.01)
     failures = iter([error, error])
 
     def sometimes(store: TelemetryStore) -> int:
@@ -156,13 +156,13 @@ def test_settling_goes_on_after_a_failure(
             raise failure
         return settle_due(store)
 
-    monkeypatch.setattr(api.service, "settle_due", sometimes)
+    monkeypatch.setattr(api.settling, "settle_due", sometimes)
     stored.add(a_trace())
 
-    async def use(_: Service) -> None:
+    async def use(_: Ingest) -> None:
         await until(lambda: unsettled(stored) == 0)
 
-    run_service(stored, use)
+    while_settling(stored, use)
     assert len(caplog.records) == 2
     assert str(error) in caplog.text
 
@@ -171,15 +171,15 @@ def test_it_goes_slowly_while_requests_are_taken_in(
     stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api.settling, "TRACES", 1)
-    monkeypatch.setattr(api.service, "PAUSE_S", 3600.0)
+    monkeypatch.setattr(api.settling, "PAUSE_S", 3600.0)
     for name in range(3):
         stored.add(a_trace(name))
 
-    async def use(service: Service) -> None:
-        service.ingest.enter()
+    async def use(ingest: Ingest) -> None:
+        ingest.enter()
         await until(lambda: unsettled(stored) == 2)
         await asyncio.sleep(0.1)
         assert unsettled(stored) == 2
-        service.ingest.leave()
+        ingest.leave()
 
-    run_service(stored, use)
+    while_settling(stored, use)
