@@ -53,6 +53,13 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        self.writes_waiting = Gauge(
+            "autorag_writes_waiting",
+            "Writes that wait for the writer of a database",
+            ("database",),
+            registry=registry,
+        )
+        self.jobs = Gauge("autorag_jobs", "Jobs by state", ("state",), registry=registry)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)

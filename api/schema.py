@@ -102,7 +102,9 @@ Values = Annotated[dict[Member, Json], Field(max_length=1000)]
 
 RowId = Annotated[int, Path(ge=1, le=LARGEST_INT, examples=[1])]
 Limit = Annotated[int, Query(ge=1, le=200, description="Rows at most.")]
-Before = Annotated[int | None, Query(ge=1, le=LARGEST_INT, description="Only smaller numbers.")]
+Before = Annotated[
+    int | None, Query(ge=1, le=LARGEST_INT, description="Only smaller numbers.", examples=[100])
+]
 
 _MEANINGS = {
     400: "Something given cannot be used",

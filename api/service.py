@@ -64,7 +64,7 @@ class Service:
 
     async def disown(self, app: str) -> None:
         """Make an app's telemetry nobody's, to be deleted by the next prune."""
-        await asyncio.wrap_future(self.telemetry.disown(app))
+        await asyncio.to_thread(self.telemetry.disown, app)
 
     async def check(self) -> None:
         """Return when the databases can be read and written.

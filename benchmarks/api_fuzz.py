@@ -9,8 +9,9 @@ it does not), ``--examples`` for each operation in the fuzzing phase and as many
 from ``--seed``. All checks but ``positive_data_acceptance``: what is acceptable depends on an app's
 space and state, which no schema says. Excluded besides:
 
-* ``negative_data_rejection`` of bodies in protobuf: OpenAPI cannot describe them, so that none is
-  wrong. They are made here: random bytes, and requests that are cut, changed or whole.
+* ``negative_data_rejection`` of the OTLP operations: OpenAPI cannot describe protobuf, so that none
+  is wrong by it. Bodies are made here: random bytes, and requests that are cut, changed or whole.
+* ``use_after_free`` of ``DELETE`` of a job: it cancels the job, whose record tells so afterwards.
 
 An operation without parameters has a handful of requests that differ; told apart below the table.
 The bar is 0 failures: 0 server errors, 0 undocumented statuses.
@@ -47,10 +48,15 @@ SCRIPTS = Path(sys.executable).parent
 KEY = "fuzzing-key-of-24-characters"
 PROTOBUF = "application/x-protobuf"
 CALLERS = ("operator", "app", "nobody")
-APPS = ("support", "search", "frozen", "mine")
-"""``mine`` is the app that fuzzes."""
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
+APPS = ("support", "search", "frozen", "mine", "0", "doomed")
+"""``mine`` is the app that fuzzes, ``0`` the simplest of all names, which is tried often."""
 
-EXCLUDED = {"negative_data_rejection": ("/v1/traces", "/v1/logs", "/v1/metrics")}
+IDS = ("job", "schedule", "trial", "restart", "number")
+EXCLUDED = {
+    "negative_data_rejection": ("export_traces", "export_logs", "export_metrics"),
+    "use_after_free": ("cancel_job",),
+}
 
 
 @dataclass
@@ -108,6 +114,7 @@ def serving(folder: Path) -> Iterator[str]:
         "AUTORAG_HOME": str(home),
         "AUTORAG_ADMIN_KEY": KEY,
         "AUTORAG_DATA_DIR": str(data),
+        "AUTORAG_ALLOWED_NETWORKS": "0.0.0.0/8,127.0.0.0/8",
         "AUTORAG_RATE_PER_S": "0",
         "AUTORAG_LOG_LEVEL": "WARNING",
     }
@@ -141,7 +148,7 @@ def prepare(url: str) -> dict[str, str]:
             _done(client.post("/admin/v1/jobs", json={"kind": "tune", "app": name}))
         _done(client.post("/v1/apps/frozen/freeze"))
         _done(client.post("/admin/v1/jobs", json={"kind": "prune"}))
-        for _ in range(3):
+        for _ in range(5):
             _done(client.post("/admin/v1/schedules", json={"kind": "prune", "cron": "0 3 * * 1"}))
             _done(client.post("/admin/v1/keys", json={"label": "to be deleted"}))
     return {"operator": KEY, "app": made["mine"]["key"], "nobody": ""}
@@ -162,7 +169,15 @@ def operations_of(url: str) -> list[str]:
 # -- Schemathesis ---------------------------------------------------------------------------
 
 
-def fuzz(url: str, caller: str, key: str, folder: Path, examples: int, seed: int) -> Found:
+def fuzz(
+    url: str,
+    caller: str,
+    key: str,
+    folder: Path,
+    examples: int,
+    seed: int,
+    phases: Sequence[str] = PHASES,
+) -> Found:
     """Run Schemathesis as a caller; its files are left in the folder."""
     place = folder / caller
     place.mkdir()
@@ -172,6 +187,7 @@ def fuzz(url: str, caller: str, key: str, folder: Path, examples: int, seed: int
         *(str(SCRIPTS / "schemathesis"), "--config-file", str(config)),
         *("run", f"{url}/openapi.json", "--max-examples", str(examples), "--seed", str(seed)),
         *("--report", "ndjson", "--report-ndjson-path", str(report), "--no-color"),
+        *("--phases", ",".join(phases)),
         *("--generation-database", "none", "--continue-on-failure", "--request-timeout", "30"),
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
@@ -197,6 +213,8 @@ def _config(caller: str, key: str) -> str:
         f'headers = {{ Authorization = "Bearer {key}" }}' if key else "",
         "checks.positive_data_acceptance.enabled = false",
         f"dictionaries.apps.values = {apps}",
+        'dictionaries.doomed.values = ["doomed"]',
+        "dictionaries.gone.values = [1000000]",
         "dictionaries.ids.values = [1, 2, 3, 4, 5]",
         "dictionaries.waits.values = [0, 1]",
         'dictionaries.tags.values = ["*", "\\"1.1\\"", "W/\\"2.2\\", \\"1.1\\"", ",,"]',
@@ -204,13 +222,19 @@ def _config(caller: str, key: str) -> str:
         '"path.app" = { dictionary = "apps", probability = 0.7 }',
         # A wait of a minute tells nothing more.
         '"query.wait" = { dictionary = "waits", probability = 1.0 }',
-        '"header.if-none-match" = { dictionary = "tags", probability = 0.5 }',
+        '"header.If-None-Match" = { dictionary = "tags", probability = 0.5 }',
     ]
-    for name in ("job", "schedule", "trial", "restart", "number"):
-        lines.append(f'"path.{name}" = {{ dictionary = "ids", probability = 0.3 }}')
-    for check, paths in EXCLUDED.items():
-        for path in paths:
-            lines += ["[[operations]]", f'include-path = "{path}"']
+    lines += [f'"path.{name}" = {{ dictionary = "ids", probability = 0.3 }}' for name in IDS]
+    # What is looked at by these names stays; what was made meanwhile is deleted by links.
+    for operation, name, kept in (
+        ("delete_app", "app", "doomed"),
+        ("delete_schedule", "schedule", "gone"),
+    ):
+        lines += ["[[operations]]", f'include-operation-id = "{operation}"']
+        lines.append(f'parameters."path.{name}" = {{ dictionary = "{kept}", probability = 0.9 }}')
+    for check, operations in EXCLUDED.items():
+        for operation in operations:
+            lines += ["[[operations]]", f'include-operation-id = "{operation}"']
             lines.append(f"checks.{check}.enabled = false")
     return "\n".join(lines) + "\n"
 

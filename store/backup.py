@@ -36,6 +36,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    String,
     Table,
     Text,
     cast,
@@ -63,7 +64,7 @@ _KINDS: dict[str, type[TypeEngine[Any]]] = {
     "boolean": Boolean,
     "float": Float,
     "integer": Integer,
-    "text": Text,
+    "text": String,
 }
 """What columns hold; the first that a column's type is of."""
 
@@ -219,8 +220,8 @@ def _write(
             digest.update(lines)
             rows += len(part)
             progress(table.name, rows)
-    named = tuple((c.name, kind) for c, kind in zip(columns, kinds, strict=True))
-    return TableEntry(table.name, named, rows, digest.hexdigest())
+    named = tuple((str(c.name), kind) for c, kind in zip(columns, kinds, strict=True))
+    return TableEntry(str(table.name), named, rows, digest.hexdigest())
 
 
 def _row(row: Any, floats: Sequence[int]) -> list[Any]:
@@ -282,7 +283,7 @@ def _rows(
 ) -> Iterator[bulk.Row]:
     """The rows of a table as the database takes them; ``seen`` is told of every line."""
     decoder = msgspec.json.Decoder(list[str | int | float | bool | None])
-    made: dict[str, Callable[[Any], Any]] = {"bytes": base64.b64decode, "float": float}
+    made: dict[str, Callable[[Any], Any]] = {"bytes": _bytes, "float": float}
     changed = [(i, made[kind]) for i, (_, kind) in enumerate(entry.columns) if kind in made]
     with archive.open(entry.file) as file:
         for number, line in enumerate(file, 1):
@@ -296,6 +297,10 @@ def _rows(
             if len(row) != len(entry.columns):
                 raise _Damaged(f"damaged: {entry.file} line {number}: {len(row)} values")
             yield tuple(row)
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
 
 
 def _check_empty(place: Place, connection: Connection) -> None:

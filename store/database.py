@@ -102,6 +102,11 @@ class Database:
         self._clock = clock
         self._writer = writer
 
+    @property
+    def waiting(self) -> int:
+        """Writes that wait, about."""
+        return self._writer.waiting if self._writer is not None else 0
+
     def read(self, look: Callable[[Session], T]) -> T:
         """What ``look`` finds in one state of the database.
 

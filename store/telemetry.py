@@ -23,7 +23,7 @@ from sqlalchemy import update as update_rows
 from autorag.hashing import address
 from autorag.ports import Clock
 from autorag.telemetry import Observation, Source, Span, Trace
-from store import bulk
+from store import bulk, retention
 from store.engine import reading, store_errors
 from store.tables import observations, sources, spans, traces
 from store.writer import BatchWriter
@@ -91,6 +91,15 @@ class TelemetryStore:
         self._engine = engine
         self._writer = writer
         self._clock = clock
+
+    def disown(self, app: str) -> None:
+        """Make an app's telemetry nobody's; see :func:`store.retention.disown`."""
+        retention.disown(self._engine, app, self._clock)
+
+    @property
+    def waiting(self) -> int:
+        """Writes that wait, about."""
+        return self._writer.waiting
 
     def add(self, batch: Batch) -> Future[None]:
         """Add spans, all of them or none.

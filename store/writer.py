@@ -58,6 +58,11 @@ class BatchWriter:
         self._queue.put(None)
         self._thread.join()
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait, about."""
+        return self._queue.qsize()
+
     def submit(self, job: Callable[[Connection], T]) -> Future[T]:
         """Hand in a job; its result is there once it is on disk.
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
 
+from api.app import create_app
 from api.cli.main import app
+from api.metrics import Metrics
 from api.settings import Settings, environment_name
 from api.wiring import make_space
 from autorag.features import FEATURES
@@ -82,7 +86,8 @@ def test_the_readme_names_only_commands_and_options_that_exist() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     options = {o for c in commands.values() for p in c.params for o in p.opts}
     assert set(re.findall(r"autorag (\w+)", README)) <= set(commands)
-    assert set(re.findall(r"`?(--[a-z][a-z-]+)", README)) <= options
+    ours = "\n".join(line for line in README.splitlines() if "curl" not in line)
+    assert set(re.findall(r"`?(--[a-z][a-z-]+)", ours)) <= options
 
 
 def test_every_feature_stands_there_as_it_is_declared() -> None:
@@ -92,7 +97,9 @@ def test_every_feature_stands_there_as_it_is_declared() -> None:
     assert told == declared
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md", "docs/features.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
 def test_local_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
@@ -105,3 +112,15 @@ def test_local_links_lead_somewhere(page: str) -> None:
 @pytest.mark.parametrize("script", ["scripts/setup", "scripts/tune", "scripts/test", ".ci/run"])
 def test_the_scripts_are_there_and_can_be_run(script: str) -> None:
     assert (ROOT / script).stat().st_mode & 0o111
+
+
+def test_every_route_stands_in_the_description_of_the_service() -> None:
+    page = (ROOT / "docs/service.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([A-Z]+ /[^`\s?]*)`", page.split("## Routes")[1].split("\n## ")[0]))
+    paths = create_app(_never, Metrics()).openapi()["paths"]
+    routes = {f"{method.upper()} {path}" for path, item in paths.items() for method in item}
+    assert told == routes
+
+
+def _never() -> Any:
+    raise AssertionError("the app does not run")

@@ -176,6 +176,68 @@ def worker(db: Database = None) -> None:
     run_worker(db)
 
 
+databases = typer.Typer(help="Look after the databases.", no_args_is_help=True)
+app.add_typer(databases, name="db")
+
+
+@databases.command()
+def upgrade(db: Database = None, as_json: AsJson = False) -> None:
+    """Bring the schema up to date. The other commands and the service do so when they start."""
+    from api.cli.db import run_upgrade
+
+    run_upgrade(db, as_json)
+
+
+@databases.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where the archive goes, in place of what is there")],
+    db: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write everything into one archive. The service may go on meanwhile."""
+    from api.cli.db import run_backup
+
+    run_backup(file, db, as_json)
+
+
+@databases.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="An archive.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what is in the database.")
+    ] = False,
+    db: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read an archive into an empty database. Stop the service before."""
+    from api.cli.db import run_restore
+
+    run_restore(file, force, db, as_json)
+
+
+@databases.command()
+def prune(
+    days: Annotated[
+        int | None,
+        typer.Option(min=0, help="Days that are kept. Default: AUTORAG_RETENTION_DAYS, else 30."),
+    ] = None,
+    db: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn old telemetry into hourly histograms. The service may go on meanwhile."""
+    from api.cli.db import run_prune
+
+    run_prune(days, db, as_json)
+
+
+@databases.command()
+def stats(db: Database = None, as_json: AsJson = False) -> None:
+    """Tell what is in the databases and how much room it takes."""
+    from api.cli.db import run_stats
+
+    run_stats(db, as_json)
+
+
 def run() -> None:
     """The entry point: errors become a message and an exit code (2 bad input, 1 failed)."""
     from autorag.errors import AutoragError, InputError

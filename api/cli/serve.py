@@ -24,11 +24,15 @@ from collectors.counters import capabilities
 from collectors.hardware import read_identity
 from collectors.hardware.identity import machine_fingerprint
 from collectors.hardware.profile import profile_path, read_profile
+from store.database import Database, Session
 from store.engine import check_url, open_database, open_telemetry
 from store.hosts import HostRepository
 from store.keys import KeyRepository
 
 SHUTDOWN_S = 10
+
+PRUNE_CRON = "17 3 * * *"
+"""When what is old is deleted, unless an operator says otherwise."""
 
 COLLECT_AFTER = 50_000, 20, 50
 """Cyclic garbage is looked for this seldom: spans and rows, made by the thousand, have none."""
@@ -87,9 +91,16 @@ def _prepared(settings: Settings) -> MadeKey | None:
         profile = read_profile(profile_path(settings.home, identity))
         if profile is not None:
             HostRepository(engine, parts.clock).record(profile, capabilities())
+        Database(engine, parts.clock).write(_keep_pruning)
         return establish_admin_key(settings, KeyRepository(engine, parts.clock))
     finally:
         engine.dispose()
+
+
+def _keep_pruning(session: Session) -> None:
+    """See to it that what is old is deleted: by a schedule, which can be changed or disabled."""
+    if all(schedule.kind != "prune" for schedule in session.schedules.all()):
+        session.schedules.add("prune", None, {}, PRUNE_CRON)
 
 
 def _listening(host: str, port: int) -> socket.socket:

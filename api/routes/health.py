@@ -59,7 +59,17 @@ async def readyz(service: ServiceOf) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **only(500)},
     response_class=Response,
 )
-async def prometheus(request: Request) -> Response:
+async def prometheus(request: Request, service: ServiceOf) -> Response:
     """Counts, for Prometheus."""
-    text = metrics.render(request.app.state.metrics)
-    return Response(text, media_type=metrics.CONTENT_TYPE)
+    counts: metrics.Metrics = request.app.state.metrics
+    counts.writes_waiting.labels("control").set(service.database.waiting)
+    counts.writes_waiting.labels("telemetry").set(service.telemetry.waiting)
+    try:
+        jobs = await service.read(lambda session: session.jobs.counts())
+    except AutoragError as error:
+        log.warning("jobs could not be counted: %s", first_line(error))
+        counts.jobs.clear()
+    else:
+        for state, number in jobs.items():
+            counts.jobs.labels(state).set(number)
+    return Response(metrics.render(counts), media_type=metrics.CONTENT_TYPE)

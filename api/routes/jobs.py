@@ -46,13 +46,17 @@ router = APIRouter(tags=["jobs"])
 
 NEEDS_APP = ("tune",)
 
+_DURATION = (
+    r"^\s*([nN][oO][nN][eE]|"
+    r"(?=\S)([0-9]+(\.[0-9]+)?[hH])?([0-9]+(\.[0-9]+)?[mM])?([0-9]+(\.[0-9]+)?[sS]?)?)\s*$"
+)
 _TUNE = {
     "objective": {"anyOf": [OBJECTIVE_SCHEMA, {"type": "null"}]},
     "trials": {"type": "integer", "minimum": 1, "maximum": MOST_TRIALS},
     "budget": {
         "anyOf": [
             {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_BUDGET_S},
-            {"type": "string", "examples": ["10m"]},
+            {"type": "string", "pattern": _DURATION, "examples": ["10m"]},
         ]
     },
     "strategy": {"enum": list(STRATEGIES)},
@@ -203,9 +207,15 @@ async def start_job(
 async def list_jobs(
     _: Admin,
     service: ServiceOf,
-    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
-    kind: Annotated[JobKind | None, Query(description="Only jobs of this kind.")] = None,
-    app: Annotated[str | None, Query(pattern=APP_NAME, description="Only of this app.")] = None,
+    state: Annotated[
+        JobState | None, Query(description="Only jobs in this state.", examples=["dead"])
+    ] = None,
+    kind: Annotated[
+        JobKind | None, Query(description="Only jobs of this kind.", examples=["tune"])
+    ] = None,
+    app: Annotated[
+        str | None, Query(pattern=APP_NAME, description="Only of this app.", examples=["support"])
+    ] = None,
     limit: Limit = 50,
     before: Before = None,
 ) -> Response:

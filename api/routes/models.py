@@ -16,6 +16,14 @@ router = APIRouter(tags=["models"])
 Version = Annotated[str, Path(pattern=NAME, examples=["1"])]
 
 
+_MODEL: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The model; none is trained yet.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+
+
 class ModelList(View):
     """Trained models."""
 
@@ -33,7 +41,9 @@ async def list_models(_: Admin) -> Response:
 
 
 @router.post(
-    "/admin/v1/models/{version}/promote", operation_id="promote_model", responses=errors(404)
+    "/admin/v1/models/{version}/promote",
+    operation_id="promote_model",
+    responses={**_MODEL, **errors(404)},
 )
 async def promote_model(version: Version, _: Admin) -> Response:
     """Let a model answer."""
@@ -41,7 +51,9 @@ async def promote_model(version: Version, _: Admin) -> Response:
 
 
 @router.post(
-    "/admin/v1/models/{version}/rollback", operation_id="roll_back_model", responses=errors(404)
+    "/admin/v1/models/{version}/rollback",
+    operation_id="roll_back_model",
+    responses={**_MODEL, **errors(404)},
 )
 async def roll_back_model(version: Version, _: Admin) -> Response:
     """Go back from a model to the one before."""

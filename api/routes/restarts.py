@@ -23,6 +23,14 @@ Acks = Annotated[Caller, Depends(opened("ack"))]
 PlanState = Literal["planned", "approved", "running", "done", "failed", "cancelled"]
 
 
+_PLAN: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The plan; none is made yet.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+
+
 class Order(Body):
     """An order to deliver what waits, or with ``dry_run`` only to tell what that is."""
 
@@ -65,7 +73,9 @@ async def list_restarts(
     app: AppName,
     _: Reads,
     service: ServiceOf,
-    state: Annotated[PlanState | None, Query(description="Only plans in this state.")] = None,
+    state: Annotated[
+        PlanState | None, Query(description="Only plans in this state.", examples=["running"])
+    ] = None,
 ) -> Response:
     """The app's restart plans."""
     await service.read(lambda session: session.apps.get(app))
@@ -98,7 +108,7 @@ async def order_restart(
 @router.get(
     "/v1/apps/{app}/restarts/{restart}",
     operation_id="get_restart",
-    responses=errors(404),
+    responses={**_PLAN, **errors(404)},
 )
 async def get_restart(app: AppName, restart: RowId, _: Reads, service: ServiceOf) -> Response:
     """One restart plan."""
@@ -108,7 +118,7 @@ async def get_restart(app: AppName, restart: RowId, _: Reads, service: ServiceOf
 @router.post(
     "/v1/apps/{app}/restarts/{restart}/approve",
     operation_id="approve_restart",
-    responses=errors(404),
+    responses={**_PLAN, **errors(404)},
 )
 async def approve_restart(app: AppName, restart: RowId, _: Admin, service: ServiceOf) -> Response:
     """Let a plan begin."""
@@ -118,7 +128,7 @@ async def approve_restart(app: AppName, restart: RowId, _: Admin, service: Servi
 @router.post(
     "/v1/apps/{app}/restarts/{restart}/cancel",
     operation_id="cancel_restart",
-    responses=errors(404),
+    responses={**_PLAN, **errors(404)},
 )
 async def cancel_restart(app: AppName, restart: RowId, _: Admin, service: ServiceOf) -> Response:
     """Stop a plan."""
@@ -128,7 +138,7 @@ async def cancel_restart(app: AppName, restart: RowId, _: Admin, service: Servic
 @router.post(
     "/v1/apps/{app}/restarts/{restart}/acks",
     operation_id="acknowledge_restart",
-    responses=errors(404, *WITH_BODY),
+    responses={**_PLAN, **errors(404, *WITH_BODY)},
 )
 async def acknowledge_restart(
     app: AppName, restart: RowId, body: StageAck, _: Acks, service: ServiceOf

@@ -112,7 +112,15 @@ async def get_settings(
         int, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for a change.")
     ] = 0,
     format: Annotated[Format, Query(description="JSON, or Python for a framework.")] = "json",  # noqa: A002
-    if_none_match: Annotated[str | None, Header(max_length=200)] = None,
+    if_none_match: Annotated[
+        str | None,
+        Header(
+            alias="If-None-Match",
+            max_length=200,
+            description="The tag of what is known already.",
+            examples=['"1.1"'],
+        ),
+    ] = None,
 ) -> Response:
     """What this instance is to run with. With ``If-None-Match`` the answer comes when it changes,
     or with 304 after ``wait`` seconds."""

@@ -16,7 +16,7 @@ import httpx2
 
 from tests.examples.running import FOLDER, FOREIGN
 
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 FIRST_SPANS_MS = "200"
 """Spans are sent that soon, so that a test need not wait for them."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import shutil
@@ -9,11 +10,14 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import Engine, inspect, select
+from sqlalchemy.engine import make_url
 
 from autorag.errors import ConflictError, InputError, StoreError
 from autorag.telemetry import Observation
@@ -22,16 +26,20 @@ from store import migrations
 from store.apps import AppRepository
 from store.backup import MANIFEST, backup, restore
 from store.engine import connect, open_database, open_telemetry, sqlite_url
+from store.hosts import HostRepository
 from store.keys import KeyRepository
 from store.layout import places
-from store.retention import roll_up
+from store.repositories import SqlTrialLog
+from store.rollups import roll_up
 from store.stats import database_stats
 from store.tables import metadata
 from store.telemetry import TelemetryStore
 from store.writer import BatchWriter
+from tests.autorag.machines import profile
 from tests.fakes import ManualClock
 from tests.store.backends import start_postgres
 from tests.store.freeze import ASSETS, fill
+from tests.store.measured import CONFIG, a_measurement
 from tests.store.registered import new_app
 from tests.store.traces import ME, a_trace, kept_open, trace_id
 
@@ -62,22 +70,30 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "autorag.zip"
 
 
+@cache
+def _filled_files() -> Path:
+    """A folder with both files, filled."""
+    folder = Path(mkdtemp(prefix="autorag-filled-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _fill(sqlite_url(folder / "autorag.db"))
+    return folder
+
+
 def filled(url: str) -> Rows:
     """A database with rows in every table, and everything that is in it."""
-    control = open_database(url)
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        shutil.copytree(_filled_files(), Path(str(parsed.database)).parent, dirs_exist_ok=True)
+    else:
+        _fill(url)
+    return everything(url)
+
+
+def _fill(url: str) -> None:
+    control, clock = open_database(url), ManualClock()
     fill(control)
-    with control.begin() as connection:
-        from sqlalchemy import insert
-
-        from store.tables import hosts
-
-        row = {"fingerprint": "f", "profile": {"é": [1.5, None]}, "capabilities": {}}
-        connection.execute(insert(hosts), {**row, "recorded_at": 1})
-        study = connection.scalar(select(metadata.tables["studies"].c.id))
-    from store.repositories import SqlTrialLog
-    from tests.store.measured import CONFIG, a_measurement
-
-    log = SqlTrialLog(control, ManualClock(), study or 0, "report")
+    HostRepository(control, clock).record(profile(), {"cycles": "no", "page_faults": None})
+    log = SqlTrialLog(control, clock, 1, "report")
     log.start(0, CONFIG)
     log.finish(0, a_measurement("q1", "q2"), 1.5)
     control.dispose()
@@ -87,14 +103,12 @@ def filled(url: str) -> Rows:
         values = [1.5, -0.0, math.inf, 5e-324, 1.7976931348623157e308]
         rows = [(ME, Observation(1, None, "request", "x", v, "")) for v in values]
         stored.run(lambda store: store.add_observations(trace_id("batch"), rows)).result(10)
-        stored.look(lambda engine: _rolled(engine))
-    return everything(url)
+        stored.look(_roll_up)
 
 
-def _rolled(engine: Any) -> None:
+def _roll_up(engine: Engine) -> None:
     with engine.begin() as connection:
-        measured = [(1, 1, None, "request", "x", 2.5, 1.0)]
-        roll_up(connection, measured, besides="nobody")
+        roll_up(connection, [(1, 1, None, "request", "x", 2.5, 1.0)], besides="nobody")
 
 
 def everything(url: str) -> Rows:
@@ -150,12 +164,13 @@ def test_a_database_with_rows_is_replaced_only_by_force(
     before, after = new_url("sqlite"), new_url(kind)
     wanted = filled(before)
     backup(before, archive, ManualClock())
+    open_database(after).dispose()
     engine = open_telemetry(after)
     with BatchWriter(engine) as writer:
         TelemetryStore(engine, writer, ManualClock()).add([(ME, a_trace("other"))]).result(10)
     engine.dispose()
     had = {**everything(after)}
-    with pytest.raises(ConflictError, match="not empty: table .* has rows; --force") as caught:
+    with pytest.raises(ConflictError, match=r"not empty: table .* has rows; --force") as caught:
         restore(archive, after)
     assert caught.value.key == "db"
     assert everything(after).items() >= had.items()

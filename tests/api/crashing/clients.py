@@ -32,6 +32,13 @@ SHARED = 4
 GIVE_UP_S = 180.0
 """A service that answers nothing for so long has not recovered."""
 
+THINK_S = 0.2
+"""Longest pause of a client between two things that it does: the workers, which are nice to the
+service, get to do something too."""
+
+PAUSES_S = {"busy": (0.02, 0.1), "no answer": (0.05, 0.3)}
+"""Between two tries."""
+
 KNOBS: Mapping[str, Any] = {
     "reference": ["retrieve.k", "generate.contexts", "chunk.tokens", "chunk.overlap"]
 }
@@ -164,10 +171,11 @@ class Sender:
     ) -> tuple[httpx2.Response, int]:
         until = time.monotonic() + GIVE_UP_S
         for tries in itertools.count(1):
+            why = "busy"
             try:
                 answer = self.http.request(method, path, headers=headers, **content)
             except httpx2.TransportError:
-                self.news.count("no answer")
+                self.news.count(why := "no answer")
             else:
                 self.news.count(str(answer.status_code))
                 self._judge(method, path, answer)
@@ -175,7 +183,7 @@ class Sender:
                     return answer, tries
             if time.monotonic() > until:
                 raise Unexpected(f"{method} {path}: not answered for {GIVE_UP_S:.0f} s")
-            time.sleep(self.random.uniform(0.02, 0.1))
+            time.sleep(self.random.uniform(*PAUSES_S[why]))
         raise AssertionError
 
     def _judge(self, method: str, path: str, answer: httpx2.Response) -> None:
@@ -191,6 +199,7 @@ class Client(Sender):
 
     def act(self) -> None:
         """Do something."""
+        time.sleep(self.random.uniform(0, THINK_S))
         if self.app is None:
             self._register()
             return

@@ -33,6 +33,9 @@ ANSWER_S = 300.0
 LIFE_S = 8.0
 """A service whose process never comes to its point is killed after that."""
 
+MOST_POINTS = {"server": 1500, "worker": 20, "job": 30}
+"""Points of a process's writing that are drawn from; of the server the early ones oftener."""
+
 STARTING = 0.2
 """Share of the moments that are drawn from the start."""
 
@@ -56,14 +59,13 @@ class Plan:
     point: int
 
     @classmethod
-    def drawn(cls, moments: random.Random, most_points: int) -> Plan:
-        """Server at a point 45 %, at a moment 25 %, the others 30 % between them."""
+    def drawn(cls, moments: random.Random) -> Plan:
         role = moments.choices(("server", "worker", "job"), (70, 14, 16))[0]
         if moments.random() < 0.35:
             return cls(role, 0)
         if role == "server":
-            return cls(role, round(most_points ** moments.random()))
-        return cls(role, moments.randint(1, 40))
+            return cls(role, round(MOST_POINTS[role] ** moments.random()))
+        return cls(role, moments.randint(1, MOST_POINTS[role]))
 
 
 @dataclass
@@ -86,7 +88,6 @@ class Crashing:
     victim: Victim
     pipe: Connection
     moments: random.Random
-    most_points: int
     say: Say
     disturb: Disturb | None = None
     result: Result = field(default_factory=Result)
@@ -98,7 +99,7 @@ class Crashing:
             until = min(kills, len(done) + check_every)
             self.pipe.send("go")
             while len(done) < until:
-                self._live(Plan.drawn(self.moments, self.most_points))
+                self._live(Plan.drawn(self.moments))
             self._rest("pause", ended=len(done) >= kills)
         return self.result
 
@@ -183,14 +184,12 @@ def crash(
     workers: int,
     seed: int,
     check_every: int,
-    most_points: int = 3000,
     say: Say = lambda _: None,
     disturb: Disturb | None = None,
 ) -> Result:
     """Kill a new service with this database so often under the load of so many clients.
 
     Args:
-        most_points: points of the server's writing that are drawn from, the early ones oftener.
         disturb: is called in every life.
     """
     data = _data(folder / "data")
@@ -202,7 +201,7 @@ def crash(
         with _clients(load) as pipe:
             victim.kill()
             moments = random.Random(seed)
-            crashing = Crashing(victim, pipe, moments, most_points, say, disturb)
+            crashing = Crashing(victim, pipe, moments, say, disturb)
             result = crashing.run(kills, check_every)
     result.wrong += [f"logged: {error} ({n} times)" for error, n in victim.errors.items()]
     return result

@@ -226,7 +226,7 @@ class Victim:
             "AUTORAG_LOG_FORMAT": "json",
             "AUTORAG_LOG_LEVEL": "WARNING",
             "TMPDIR": str(self.command.temporary),
-            "PYTHONPATH": str(HOOK),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(HOOK), os.environ.get("PYTHONPATH")])),
         }
 
     def _said(self) -> Path:
