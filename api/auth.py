@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import os
 import secrets
@@ -85,7 +84,7 @@ def password(header: str | None) -> str | None:
         return None
     try:
         return base64.b64decode(text, validate=True).decode().partition(":")[2] or None
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return None
 
 

@@ -8,7 +8,7 @@ that process: one that is killed fails the job, which is tried again, and when t
 to stop, the job is queued again as if it had not begun. Nobody leaves anything behind: processes
 die with the one that started them.
 
-Workers are nice to the service: they run at a lower priority (:func:`run_worker` sees to that), and
+Workers are nice to the service: they run at a lower priority (:func:`api.cli.worker.run_worker` sees to that), and
 so do the processes that measure, which inherit it. On a machine that is busy otherwise, a
 measurement at this priority waits more; it is seen by the pressure and repeated.
 """

@@ -1,29 +1,30 @@
-"""Kill the service and its workers at random moments and between statements, under load: is anything
-that was acknowledged lost, or there twice, and does any client see an error?
+"""Kill the service and its workers at random moments and between statements, under load: is
+anything that was acknowledged lost, or there twice, and does any client see an error?
 
-Protocol: ``autorag serve --workers 2`` on a fresh database, used by clients in a process of their own
-(``--clients``; 32). They register apps, propose revisions, go back, freeze and thaw, acknowledge, send
-observations, spans and manifests (whole and as deltas), measure suggested configs, queue and cancel
-jobs, make and revoke keys, delete apps; one more has apps tuned through an HTTP evaluator. What is not
-answered, or answered 429 or 503, is sent again, POSTs with the same idempotency key. The service is
-killed with SIGKILL again and again: the server (70 % of the plans), a worker, or the process of a job;
-two thirds at a point of its writing that the process counts itself (before a statement of a
-transaction that writes, before or after a commit), one third at a uniform moment, a fifth of these
-while it starts. Whatever was killed, the server is after that, and all is started again on the same
-files and port. Leases of dead workers and pauses of failed jobs are cut short, so that jobs run in
-every life.
+Protocol: ``autorag serve --workers 2`` on a fresh database, used by ``--clients`` clients in a
+process of their own. They register apps, propose revisions, go back, freeze and thaw, acknowledge,
+send observations, spans and manifests (whole and as deltas), measure suggested configs, queue and
+cancel jobs, make and revoke keys, delete apps; one more has apps tuned through an HTTP evaluator.
+What is not answered, or answered 429 or 503, is sent again, POSTs with the same idempotency key.
 
-Every ``--check-every`` kills and at the end the clients come to rest, the server is killed once more,
-and the files must hold exactly what the clients were told: revisions numbered without gaps, what is
-delivered as the rules say, manifests, acknowledgements, trials, keys, spans and batches of
-observations once each, a job for each that was accepted, tunes ended with every trial once; the
-files must be sound (``integrity_check``, ``foreign_key_check``). At the end the last requests that had
-a key are sent again and must be answered byte by byte as before. No answer may be a 500 or hold the
-word "locked", no line of the log an error. Exit code 1 if anything of this does not hold.
+The service is killed with SIGKILL again and again: the server (70 % of the plans), a worker, or the
+process of a job; two thirds at a point of its writing that the process counts itself (before a
+statement of a transaction that writes, before or after a commit), one third at a uniform moment, of
+the server's a fifth while it starts. Whatever was killed, the server is after that, and all is
+started again on the same files and port. Leases of dead workers and pauses of failed jobs are cut
+short, so that jobs run in every life.
 
-With ``--postgresql`` the database is a real PostgreSQL (the packaged one), which is not killed itself;
-of its connections some are ended by the server (``--ended-connections``: in that share of the lives),
-which the service may log.
+Every ``--check-every`` kills and at the end the clients come to rest, the server is killed once
+more, and the database must hold exactly what the clients were told: revisions numbered without
+gaps, one of them active, what is delivered as the rules say, manifests, acknowledgements, trials,
+keys, spans and batches of observations once each, one job for each that was accepted, tunes ended
+with every trial once. The files must be sound (``integrity_check``, ``foreign_key_check``). At the
+end the last requests that had a key are sent again and must be answered byte by byte as before. No
+answer may be a 500 or hold the word "locked", no line of the log an error. Exit code 1 if anything
+of this does not hold.
+
+With ``--postgresql`` the database is a real PostgreSQL (the packaged one), which is not killed
+itself; in ``--ended-connections`` of the lives it ends some of the service's connections.
 
     python -m benchmarks.service_crash --kills 200 --seed 1
     python -m benchmarks.service_crash --kills 30 --seed 2 --postgresql

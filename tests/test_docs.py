@@ -83,11 +83,21 @@ def test_every_field_of_the_settings_stands_there_with_its_default() -> None:
 
 
 def test_the_readme_names_only_commands_and_options_that_exist() -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    options = {o for c in commands.values() for p in c.params for o in p.opts}
-    assert set(re.findall(r"autorag (\w+)", README)) <= set(commands)
+    named = dict(commands(typer.main.get_command(app)))
+    options = {o for c in named.values() for p in c.params for o in p.opts}
+    assert set(re.findall(r"autorag (\w+)", README)) <= {name.split()[0] for name in named}
+    assert {f"db {name}" for name in re.findall(r"autorag db (\w+)", README)} <= set(named)
     ours = "\n".join(line for line in README.splitlines() if "curl" not in line)
     assert set(re.findall(r"`?(--[a-z][a-z-]+)", ours)) <= options
+
+
+def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command, sub-commands too, by what is typed."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def test_every_feature_stands_there_as_it_is_declared() -> None:

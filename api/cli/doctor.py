@@ -15,12 +15,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from api.settings import Settings
-from autorag.errors import AutoragError
+from api.auth import KEY_FILE
+from api.problems import first_line
+from api.settings import SECRETS, Settings, environment_name
+from autorag.errors import AutoragError, StoreError
 from autorag.limits import usable_cores
-from store.engine import sqlite_url
+from autorag.ports import SystemClock
+from store import migrations
+from store.database import Database
+from store.engine import connect, reading, sqlite_path, store_errors, telemetry_url
+from store.telemetry import summary
 
 LEAST_FREE_GB = 2.0
+NOTHING_ARRIVED = "nothing has arrived: docs/telemetry.md says how to connect an app"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ def run_doctor(database: str | None, as_json: bool) -> int:
 
     settings = Settings.from_environment()
     counted = capabilities()
-    checks = [*examine(settings, database or sqlite_url(settings.database)), *_counters(counted)]
+    checks = [*examine(settings, database or settings.database_url), *_counters(counted)]
     well = all(c.ok for c in checks if c.required)
     console = Console(soft_wrap=as_json)
     if as_json:
@@ -56,9 +63,13 @@ def examine(settings: Settings, database: str) -> Iterator[Check]:
     version = platform.python_version()
     yield Check("python", sys.version_info >= (3, 11), version)
     yield Check("cores", True, str(usable_cores()))
+    yield _configuration(settings)
     yield _home(settings.home)
+    yield _admin_key(settings)
+    yield _data_folder(settings)
     yield _try("database", lambda: _database(database))
     yield _try("telemetry", lambda: _telemetry(database))
+    yield _try("service", lambda: _service(database), required=False)
     yield _try("artifact store", lambda: _artifacts(settings))
     yield from _models()
 
@@ -73,28 +84,83 @@ def _home(home: Path) -> Check:
     return Check("home", writable and free > LEAST_FREE_GB, f"{home}, {free:.0f} GB free")
 
 
-def _database(url: str) -> str:
-    from store.engine import open_database
+def _configuration(settings: Settings) -> Check:
+    """What was set, and where; secrets are not shown."""
+    shown = [
+        f"{environment_name(name)}={'…' if name in SECRETS else getattr(settings, name)}"
+        for name in sorted(settings.model_fields_set)
+    ]
+    return Check("configuration", True, ", ".join(shown) or "all at its default")
 
-    engine = open_database(url)
+
+def _admin_key(settings: Settings) -> Check:
+    """Where the service's admin key comes from, and whether others can read it."""
+    file = settings.home / KEY_FILE
+    if settings.admin_key is not None:
+        return Check("admin key", True, "AUTORAG_ADMIN_KEY")
+    if not file.is_file():
+        return Check("admin key", True, "made when the service starts first")
+    private = not file.stat().st_mode & 0o077
+    return Check("admin key", private, str(file) if private else f"{file}: others can read it")
+
+
+def _data_folder(settings: Settings) -> Check:
+    if settings.data_dir is None:
+        detail = "AUTORAG_DATA_DIR is not set: apps cannot name documents to tune on"
+        return Check("data folder", True, detail, required=False)
+    readable = os.access(settings.data_dir, os.R_OK | os.X_OK)
+    return Check("data folder", readable, str(settings.data_dir))
+
+
+def _database(url: str) -> str:
+    """Where it is and whether its schema is the newest; nothing is changed."""
+    engine = connect(url)
     shown = engine.url.render_as_string()
-    engine.dispose()
-    return shown
+    file = sqlite_path(engine)
+    try:
+        if file is not None and not file.exists():
+            return f"{shown}: made by the first command that needs it"
+        with store_errors("cannot be read"), reading(engine) as connection:
+            found = migrations.current(connection)
+    finally:
+        engine.dispose()
+    if found == migrations.head():
+        return f"{shown}, schema {found}"
+    if found is None or found in migrations.known():
+        return f"{shown}, schema {found}: `autorag db upgrade` brings it to {migrations.head()}"
+    raise StoreError(f"{shown}: its schema {found} is of a newer version of AutoRAG")
 
 
 def _telemetry(url: str) -> str:
     """What has arrived, and whether it was understood."""
-    from store.engine import open_telemetry
-    from store.telemetry import summary
-
-    engine = open_telemetry(url)
-    found = summary(engine)
-    engine.dispose()
+    engine = connect(telemetry_url(url), synchronous="NORMAL")
+    file = sqlite_path(engine)
+    try:
+        if file is not None and not file.exists():
+            return NOTHING_ARRIVED
+        found = summary(engine)
+    finally:
+        engine.dispose()
     if found.last_seen_at is None:
-        return "nothing has arrived: docs/telemetry.md says how to connect an app"
+        return NOTHING_ARRIVED
     last = datetime.fromtimestamp(found.last_seen_at).isoformat(" ")
     senders = ", ".join(found.services) or "no service.name"
     return f"{found.traces} traces from {senders}; the last one at {last}"
+
+
+def _service(url: str) -> str:
+    """Apps, and jobs that failed for good."""
+    engine = connect(url)
+    file = sqlite_path(engine)
+    try:
+        if file is not None and not file.exists():
+            return "no app is registered"
+        database = Database(engine, SystemClock())
+        apps, jobs = database.read(lambda s: (s.apps.names(), s.jobs.counts()))
+    finally:
+        engine.dispose()
+    live = f"{jobs['queued']} jobs queued, {jobs['running']} running, {jobs['dead']} dead"
+    return f"{len(apps)} apps; {live}"
 
 
 def _artifacts(settings: Settings) -> str:
@@ -130,11 +196,11 @@ def _counters(counted: Mapping[str, str | None]) -> Iterator[Check]:
         yield Check("not counted", False, f"{metrics}: {why}", required=False)
 
 
-def _try(name: str, look: Callable[[], str]) -> Check:
+def _try(name: str, look: Callable[[], str], *, required: bool = True) -> Check:
     try:
-        return Check(name, True, look())
+        return Check(name, True, look(), required)
     except (AutoragError, OSError) as error:
-        return Check(name, False, str(error))
+        return Check(name, False, first_line(error), required)
 
 
 def _table(checks: list[Check]) -> Table:

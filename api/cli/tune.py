@@ -23,7 +23,7 @@ from autorag.outcome import Outcome
 from autorag.space import declared_space
 from collectors.http_evaluator import check_evaluator
 from collectors.outbound import EVERYWHERE, Outbound
-from store.engine import check_url, sqlite_url
+from store.engine import check_url
 
 ANYWHERE = Outbound(EVERYWHERE)
 
@@ -75,7 +75,7 @@ def run_tune(
         budget_s,
         strategy,
         max_queries,
-        database or sqlite_url(settings.database),
+        database or settings.database_url,
     )
 
     def publish(result: TuneResult) -> None:

@@ -75,7 +75,7 @@ class Features(Body):
     """Features of a workload, as ``autorag tune --json`` prints them."""
 
     model_config = described(
-        {"schema": SCHEMA, "values": dict.fromkeys(f.name for f in FEATURES), "reasons": {}}
+        {"schema": SCHEMA, "values": {f.name: 0.5 for f in FEATURES}, "reasons": {}}
     )
 
     schema_: Annotated[int, pydantic.Field(alias="schema", ge=SCHEMA, le=SCHEMA)]
@@ -126,7 +126,7 @@ _PROFILE = {
         "caches": [{"level": 3, "kind": "unified", "kb": 32768, "instances": 1}],
         "usable_cores": 8,
         "affinity_cores": 8,
-        "cpu_quota": None,
+        "cpu_quota": 8.0,
         "memory_mb": 32768.0,
         "gpus": [],
         "kernel": "6.8.0",

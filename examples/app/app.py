@@ -10,12 +10,14 @@ import argparse
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from client.autorag_client import Client, register
+import httpx2
+from client.autorag_client import Client, Refused, register
 from parts.json_server import json_server
 from rag import Rag
 from tracing import Tracing
@@ -23,6 +25,7 @@ from tracing import Tracing
 from autorag.errors import AutoragError
 
 DEFAULT_URL = "http://127.0.0.1:8300"
+START_S = 30
 
 
 def main() -> None:
@@ -68,6 +71,7 @@ def main() -> None:
             pass
         finally:
             tracing.close()
+            rag.close()
 
 
 def begin(rag: Rag, client: Client) -> None:
@@ -89,11 +93,23 @@ def app_key(url: str, name: str, file: Path) -> str:
     admin_key = os.environ.get("AUTORAG_ADMIN_KEY")
     if admin_key is None:
         sys.exit("AUTORAG_KEY is not set, and neither is AUTORAG_ADMIN_KEY to register with")
-    key = register(url, admin_key, name)
+    key = registered(url, admin_key, name)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
     file.write_text(key, encoding="utf-8")
     return key
+
+
+def registered(url: str, admin_key: str, name: str) -> str:
+    """Register; the service may be starting too."""
+    for _ in range(START_S):
+        try:
+            return register(url, admin_key, name)
+        except httpx2.ConnectError:
+            time.sleep(1)
+        except Refused as error:
+            sys.exit(f"cannot register: {error}")
+    sys.exit(f"cannot register: nobody answers at {url}")
 
 
 def command_line() -> argparse.Namespace:

@@ -1,12 +1,13 @@
 """The reference pipeline as an app runs it: asked by many threads, and changed while it is."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from answering import Answering
 from opentelemetry.trace import Tracer
 from tracing import stage_spans
 
@@ -40,7 +41,8 @@ class Rag:
     def __init__(self, docs: Path, home: Path, *, answers: bool) -> None:
         self._docs = docs
         self._context = BuildContext(ArtifactStore(home / "artifacts"), home / "models")
-        self._answers = answers and bool(generators())
+        self._answering = Answering(self._context)
+        self._answers = answers and self._answering.possible
         self._space = reference_space(
             embedder_dims(), generators=generators(), cores=usable_cores()
         )
@@ -82,21 +84,31 @@ class Rag:
         """Ranked contexts, and an answer where one can be generated."""
         assert self._live is not None
         live = self._live
-        with live.lock, tracer.start_as_current_span("question"):
-            started_ns = time.time_ns()
-            result = live.pipeline.retrieve(question)
+        with tracer.start_as_current_span("question"):
+            with live.lock:
+                started_ns = time.time_ns()
+                result = live.pipeline.retrieve(question)
             contexts = _contexts(live.pipeline, result)
             stage_spans(tracer, started_ns, result.stage_ms, contexts)
-            answer = self._generated(live.pipeline, question, result, tracer)
+            answer = self._answer(question, contexts, live.pipeline.config, tracer)
         return {"contexts": contexts, "answer": answer, "stage_ms": result.stage_ms}
 
-    def _generated(
-        self, pipeline: Pipeline, question: str, result: Result, tracer: Tracer
+    def close(self) -> None:
+        """End what runs in the background."""
+        self._answering.close()
+
+    def _answer(
+        self,
+        question: str,
+        contexts: Sequence[Mapping[str, Any]],
+        config: Mapping[str, Any],
+        tracer: Tracer,
     ) -> str | None:
         if not self._answers:
             return None
+        texts = [context["text"] for context in contexts[: config["generate.contexts"]]]
         with tracer.start_as_current_span("generate", attributes={"autorag.stage": "generate"}):
-            return pipeline.generate(question, result)[0].text
+            return self._answering.answer(question, texts, config)
 
     def _read(self) -> list[Any]:
         return parse_documents(load_documents(self._docs), self._context.store)[0]

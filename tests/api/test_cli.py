@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from autorag.metrics import METRICS
 from tests.api.command import DOCUMENTS, QUERIES, Command, write_lines, write_workload
+from tests.store.freeze import ASSETS
 
 OBJECTIVE = "max ndcg_at_10 subject to latency_p95_ms <= 1000"
 TUNE = ("tune", "--trials", 2, "--objective", OBJECTIVE, "--budget", "60s")
@@ -177,6 +180,40 @@ def test_the_doctor_fails_when_something_needed_is_amiss(
     assert ended.code == 1
     row = json.loads(ended.out)
     assert [c["name"] for c in row["checks"] if c["required"] and not c["ok"]] == ["database"]
+
+
+def test_the_doctor_tells_of_another_schema_and_leaves_it(
+    used_autorag: Command, tmp_path: Path
+) -> None:
+    path = Path(shutil.copyfile(ASSETS / "0002.db", tmp_path / "old.db"))
+    row = used_autorag.run("doctor", "--json", "--db", f"sqlite:///{path}").json()
+    (told,) = (c["detail"] for c in row["checks"] if c["name"] == "database")
+    assert "schema 0002" in told
+    assert "autorag db upgrade" in told
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
+
+
+def test_the_doctor_fails_on_a_schema_of_the_future(used_autorag: Command, tmp_path: Path) -> None:
+    path = Path(shutil.copyfile(ASSETS / "0002.db", tmp_path / "new.db"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    ended = used_autorag.run("doctor", "--json", "--db", f"sqlite:///{path}")
+    assert ended.code == 1
+    assert "newer version" in ended.out
+
+
+def test_the_doctor_tells_what_is_set_but_no_secret(
+    used_autorag: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "a-secret-admin-key-of-the-doctor"
+    monkeypatch.setenv("AUTORAG_ADMIN_KEY", secret)
+    monkeypatch.setenv("AUTORAG_WORKERS", "3")
+    ended = used_autorag.run("doctor", "--json")
+    (told,) = (c["detail"] for c in ended.json()["checks"] if c["name"] == "configuration")
+    assert "AUTORAG_WORKERS=3" in told
+    assert "AUTORAG_ADMIN_KEY" in told
+    assert secret not in ended.out
 
 
 # -- bad input ---------------------------------------------------------------------------------

@@ -161,9 +161,11 @@ def test_links_lead_to_operations_with_such_parameters(name: str) -> None:
 
 def _examples(schema: dict[str, Any]) -> list[Any]:
     """Examples of a body, which may be optional."""
-    choices = schema.get("anyOf", [schema])
-    wholes = [_resolved(c["$ref"]) if "$ref" in c else c for c in choices]
-    return [example for whole in wholes for example in whole.get("examples", ())]
+    if "$ref" in schema:
+        return _examples(_resolved(schema["$ref"]))
+    if "examples" in schema:
+        return list(schema["examples"])
+    return [example for choice in schema.get("anyOf", ()) for example in _examples(choice)]
 
 
 def _validate(value: Any, schema: dict[str, Any]) -> None:

@@ -47,6 +47,6 @@ def test_what_was_acknowledged_is_there_once_after_many_kills(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_so_it_is_with_postgresql(tmp_path: Path, postgres: Postgres) -> None:  # noqa: F811
+def test_so_it_is_with_postgresql(tmp_path: Path, postgres: Postgres) -> None:
     with postgres.database(migrated=False) as url:
         assert_all_is_there(killed(tmp_path, url, KILLS, seed=3))

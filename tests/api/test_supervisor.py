@@ -45,7 +45,7 @@ def test_workers_work_and_end_with_the_service(place: Place) -> None:
     with Supervisor(2, url(place), place.environment()) as supervisor:
         assert place.ended(place.enqueue("prune").id).state == "done"
         assert len(supervisor.pids()) == 2
-    assert place.left(0) == []
+    assert place.left() == []
 
 
 def test_a_worker_that_dies_is_replaced(place: Place) -> None:

@@ -200,22 +200,6 @@ def test_what_is_better_becomes_a_revision(place: Place) -> None:
     assert place.database.read(lambda s: s.apps.get("shop")).settings == new.config
 
 
-def test_what_is_better_can_be_told_only(place: Place) -> None:
-    app = place.app(
-        "shop",
-        {"generate.contexts": 10},
-        space={"reference": ["generate.contexts"]},
-        objective="max ndcg_at_10 subject to context_tokens <= 100",
-        docs="docs",
-    )
-    job = place.enqueue("tune", app, **{**TINY, "trials": 4, "apply": False})
-    with place.worker():
-        done = place.ended(job.id)
-    assert done.result is not None
-    assert (done.result["revision"], len(place.revisions(app))) == (None, 1)
-    assert done.result["why"].startswith("not applied, as asked; it holds context_tokens")
-
-
 def test_a_running_tune_can_be_cancelled_and_taken_up_again(place: Place) -> None:
     job = place.enqueue("tune", place.app("shop", docs="docs"), **LONG)
     with place.worker():
@@ -298,6 +282,17 @@ def test_an_app_with_an_evaluator_is_tuned_through_it(place: Place) -> None:
     assert done.result["why"].startswith("ndcg_at_10 1 instead of 0 ")
     new, _ = place.revisions(app)
     assert (new.number, new.config["search.good"]) == (done.result["revision"], True)
+
+
+def test_what_is_better_can_be_told_only(place: Place) -> None:
+    with evaluating(place) as url:
+        app = searching_app(place, url)
+        job = place.enqueue("tune", app, **TINY, apply=False)
+        with place.worker():
+            done = place.ended(job.id)
+    assert done.result is not None, done.error
+    assert (done.result["revision"], len(place.revisions(app))) == (None, 1)
+    assert done.result["why"].startswith("not applied, as asked; ndcg_at_10 1 instead of 0 ")
 
 
 def test_what_was_compared_with_other_settings_is_not_proposed(place: Place) -> None:

@@ -155,7 +155,7 @@ class Place:
                 found.append(int(entry.name))
         return found
 
-    def left(self, within_s: float = 5.0) -> list[int]:
+    def left(self, within_s: float = 30.0) -> list[int]:
         """Processes that are still there after a moment."""
         until = time.monotonic() + within_s
         while (found := self.processes()) and time.monotonic() < until:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, insert, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -15,7 +15,9 @@ from autorag.errors import InputError, StoreError
 from store import engine as engine_module
 from store.engine import open_database, open_telemetry, reading, sqlite_url, store_errors
 from store.repositories import SqlTrialLog, StudyRepository
+from store.tables import hosts
 from tests.fakes import ManualClock
+from tests.store.backends import Postgres
 from tests.store.processes import run_together
 
 TRIALS = 30
@@ -247,3 +249,158 @@ def test_a_password_is_not_shown() -> None:
 def test_the_url_of_a_file_opens_that_file(tmp_path: Path, name: str) -> None:
     open_database(sqlite_url(tmp_path / name)).dispose()
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+# -- PostgreSQL --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(postgres: Postgres) -> Iterator[Engine]:
+    """A database of PostgreSQL."""
+    with postgres.database() as url:
+        engine = open_database(url)
+        yield engine
+        engine.dispose()
+
+
+def url_of(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=False)
+
+
+def test_a_url_needs_no_driver(server: Engine) -> None:
+    engine = open_database(url_of(server).replace("postgresql+psycopg:", "postgresql:"))
+    with engine.connect() as connection:
+        assert connection.scalar(text("SHOW application_name")) == "autorag"
+    engine.dispose()
+
+
+def test_a_transaction_keeps_other_writers_waiting_and_no_reader(
+    server: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "BUSY_TIMEOUT_MS", 50)
+    other = open_database(url_of(server))
+    with server.begin() as connection:
+        connection.execute(text("SELECT 1"))
+        with pytest.raises(OperationalError, match="lock timeout"), other.begin():
+            pass
+        with reading(other) as looking:
+            assert looking.scalar(COUNT) == 0
+    with other.begin():
+        pass
+    other.dispose()
+
+
+def test_control_and_telemetry_do_not_wait_for_each_other(server: Engine) -> None:
+    telemetry = open_telemetry(url_of(server))
+    with server.begin(), telemetry.begin() as connection:
+        connection.execute(text("DELETE FROM hosts"))
+    telemetry.dispose()
+
+
+def test_reading_postgresql_sees_one_state_and_writes_nothing(server: Engine) -> None:
+    new = text("INSERT INTO hosts VALUES ('new', '{}', '{}', 1)")
+    with reading(server) as connection:
+        assert connection.scalar(COUNT) == 0
+        with server.begin() as other:
+            other.execute(new)
+        assert connection.scalar(COUNT) == 0
+    with reading(server) as connection:
+        assert connection.scalar(COUNT) == 1
+    with pytest.raises(StoreError, match="read-only"), store_errors(""), reading(server) as looking:
+        looking.execute(text("DELETE FROM hosts"))
+
+
+def test_processes_that_write_to_postgresql_at_once_wait_for_each_other(
+    server: Engine, tmp_path: Path
+) -> None:
+    study = StudyRepository(server, ManualClock()).open({"hash": "w"}, {}).id
+    assert run_together(WRITER, tmp_path, 2, url_of(server), str(study), "5") == ["", ""]
+    for split in ("split0", "split1"):
+        trials = SqlTrialLog(server, ManualClock(), study, split).trials()
+        assert [t.number for t in trials if t.state == "finished"] == list(range(5))
+
+
+def test_values_are_not_in_the_messages_of_postgresql(server: Engine) -> None:
+    row = {"fingerprint": "a question of somebody", "profile": "{}"}
+    sql = text("INSERT INTO hosts VALUES (:fingerprint, :profile, :profile, 1)")
+    with (
+        pytest.raises(StoreError, match="it failed: duplicate key") as caught,
+        store_errors("it failed"),
+        server.begin() as connection,
+    ):
+        connection.execute(sql, [row, row])
+    assert "question" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("a\0b", "NUL"),
+        ("a\ud800b", "not Unicode"),
+        ("a" * 65, "too long"),
+        (2**70, "out of range"),
+    ],
+)
+def test_a_value_that_postgresql_cannot_hold_is_an_input_error(
+    server: Engine, value: object, message: str
+) -> None:
+    column = "recorded_at" if isinstance(value, int) else "fingerprint"
+    row = {"fingerprint": "f", "profile": {}, "capabilities": {}, "recorded_at": 1, column: value}
+    with (
+        pytest.raises(InputError, match=f"it failed: .*{message}"),
+        store_errors("it failed"),
+        server.begin() as connection,
+    ):
+        connection.execute(insert(hosts), row)
+
+
+@pytest.mark.parametrize("value", ["a\ud800b", 2**70])
+def test_a_value_that_sqlite_cannot_hold_is_an_input_error(url: str, value: object) -> None:
+    engine = open_database(url)
+    column = "recorded_at" if isinstance(value, int) else "fingerprint"
+    row = {"fingerprint": "f", "profile": {}, "capabilities": {}, "recorded_at": 1, column: value}
+    with (
+        pytest.raises(InputError, match="it failed"),
+        store_errors("it failed"),
+        engine.begin() as connection,
+    ):
+        connection.execute(insert(hosts), row)
+    engine.dispose()
+
+
+def end_connections(server: Engine) -> None:
+    """As a server does that is restarted."""
+    other = create_engine(server.url)
+    with other.begin() as connection:
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        mine = "datname = current_database() AND pid <> pg_backend_pid()"
+        connection.execute(text(f"{end} WHERE {mine}"))
+    other.dispose()
+
+
+def test_a_connection_that_was_lost_is_a_store_error_and_the_next_one_works(
+    server: Engine,
+) -> None:
+    def lose() -> None:
+        with store_errors("it failed"), server.begin() as connection:
+            end_connections(server)
+            connection.execute(COUNT)
+
+    with pytest.raises(StoreError, match="it failed"):
+        lose()
+    with reading(server) as connection:
+        assert connection.scalar(COUNT) == 0
+
+
+def test_an_idle_connection_that_was_lost_is_not_noticed(server: Engine) -> None:
+    with reading(server) as connection:
+        connection.scalar(COUNT)
+    end_connections(server)
+    with server.begin() as connection:
+        assert connection.scalar(COUNT) == 0
+
+
+def test_a_server_that_does_not_answer_is_a_store_error() -> None:
+    with pytest.raises(StoreError, match="cannot open") as caught:
+        open_database("postgresql://somebody:secret@127.0.0.1:1/none")
+    assert "secret" not in str(caught.value)

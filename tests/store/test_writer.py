@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, text
 
 import store.engine
-from autorag.errors import BusyError, StoreError
-from store.engine import open_telemetry, sqlite_url
+from autorag.errors import BusyError, ConflictError, StoreError
+from store.database import Database
+from store.engine import open_database, open_telemetry, sqlite_url
 from store.writer import BATCH_JOBS, WAITING_JOBS, BatchWriter, Job
+from tests.store.backends import Backend, Postgres
+from tests.store.registered import new_app
 
 THREADS, JOBS_EACH = 8, 25
 
@@ -132,6 +135,77 @@ def test_a_job_that_fails_fails_alone(engine: Engine, path: Path, place: int) ->
         others = [n for n in range(5) if n != place]
         assert [told[n].result(10) for n in others] == others
     assert on_disk(path) == others
+
+
+def test_a_job_runs_once_whatever_becomes_of_others(engine: Engine, path: Path) -> None:
+    ran: list[int] = []
+
+    def counted(number: int) -> Job:
+        def job(connection: Connection) -> None:
+            ran.append(number)
+            note(number)(connection)
+            if number % 3 == 0:
+                raise ConflictError("it is not to be", key="number", value=number)
+
+        return job
+
+    with BatchWriter(engine) as writer:
+        gate = Gate(writer)
+        commits = commits_of(engine)
+        told = [writer.submit(counted(n)) for n in range(9)]
+        gate.open()
+        errors = [f.exception(10) for f in told]
+    assert [type(e) for e in errors] == [ConflictError, type(None), type(None)] * 3
+    assert ran == list(range(9))
+    assert on_disk(path) == [1, 2, 4, 5, 7, 8]
+    assert len(commits) == 2  # the gate's and the batch's
+
+
+def test_when_the_connection_is_lost_nothing_of_a_batch_is_told_as_done(
+    postgres: Postgres,
+) -> None:
+    def lose(connection: Connection) -> None:
+        own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        connection.execute(text(f"SELECT pg_terminate_backend({own})"))
+
+    with postgres.database() as url:
+        engine = open_database(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE noted (number INTEGER UNIQUE)")
+
+        def add(number: int) -> Job:
+            statement = text(f"INSERT INTO noted VALUES ({number})")
+            return lambda connection: connection.execute(statement).rowcount
+
+        with BatchWriter(engine) as writer:
+            gate = Gate(writer)
+            told = [writer.submit(job) for job in (add(1), lose, add(2), add(2))]
+            gate.open()
+            assert all("could not be written" in failed(f) for f in told)
+            assert writer.submit(add(1)).result(10) == 1
+            gate = Gate(writer)
+            first, again, other = (writer.submit(add(n)) for n in (2, 2, 3))
+            gate.open()
+            assert "duplicate key" in failed(again)
+            assert (first.result(10), other.result(10)) == (1, 1)
+        engine.dispose()
+
+
+def test_use_cases_share_a_transaction_and_fail_alone(backend: Backend) -> None:
+    with BatchWriter(backend.engine) as writer:
+        database = Database(backend.engine, backend.clock, writer)
+        gate = Gate(writer)
+        told = [
+            database.submit(lambda session, name=name: session.apps.add(new_app(name)))
+            for name in ("a", "b", "a", "c")
+        ]
+        gate.open()
+        assert [f.result(10).name for f in (told[0], told[1], told[3])] == ["a", "b", "c"]
+        assert isinstance(told[2].exception(10), ConflictError)
+        with pytest.raises(ConflictError):
+            database.write(lambda session: session.apps.add(new_app("a")))
+        names = [a.name for a in database.read(lambda session: session.apps.all())]
+    assert names == ["a", "b", "c"]
 
 
 def test_what_the_database_refuses_is_a_store_error_without_its_values(

@@ -1,9 +1,10 @@
 """Clients that use all of the service, in a process of their own, and remember what they were told.
 
 A client sends a request until it is answered: again after a lost connection, 429 or 503, POSTs with
-the same idempotency key. Whatever it was told stands in its journal; an answer that no client should
-see stands in ``wrong``. Every client has an app of its own, which nobody else touches, so that what
-must be there follows from its journal; some apps are shared, where only the order is open.
+the same idempotency key. Whatever it was told stands in its journal; an answer that no client
+should see stands in ``wrong``. Every client has an app of its own, which nobody else touches, so
+that what must be there follows from its journal; some apps are shared, where only the order is
+open.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Load:
-    """What clients are made of. ``evaluator`` is where apps are measured, with documents in ``docs``
-    of the service's data folder."""
+    """What clients are made of. ``evaluator`` is where apps are tuned, on documents in ``docs`` of
+    the service's data folder."""
 
     url: str
     key: str
@@ -215,7 +216,7 @@ class Client(Sender):
             self._job: 6,
             self._rotate: 3,
             self._share: 8,
-            self._delete: 0,
+            self._delete: 1,
         }
         (act,) = self.random.choices(list(doing), list(doing.values()))
         act(self.app)
@@ -254,9 +255,9 @@ class Client(Sender):
             self._told("freeze", app.name, sent, got)
             if frozen:
                 for _ in range(self.random.randint(0, 2)):
-                    sent = {"settings": self._values()}
-                    answer, _ = self._of_app(app, "POST", "/revisions", 201, once=True, json=sent)
-                    self._told("propose", app.name, ("/revisions", sent), answer.json())
+                    asked = {"settings": self._values()}
+                    answer, _ = self._of_app(app, "POST", "/revisions", 201, once=True, json=asked)
+                    self._told("propose", app.name, ("/revisions", asked), answer.json())
                     app.newest = answer.json()["number"]
         self._became_active(app, app.newest)
 
@@ -284,8 +285,8 @@ class Client(Sender):
         self._told("share", name, ("/revisions", sent), answer.json())
 
     def _delete(self, app: OwnApp) -> None:
-        _, tries = self.send("DELETE", f"/v1/apps/{app.name}", 204, 404)
-        if tries == 1 and _.status_code == 404:
+        answer, tries = self.send("DELETE", f"/v1/apps/{app.name}", 204, 404)
+        if tries == 1 and answer.status_code == 404:
             raise Unexpected(f"{app.name} was not there to be deleted")
         self._told("delete", app.name, None, None)
         kept = [item for item in self.answered_once if f"/{app.name}/" not in item[0][1]]
@@ -330,7 +331,9 @@ class Client(Sender):
     def _documents(self, app: OwnApp) -> None:
         """All documents, or what changed; sometimes nothing did."""
         before, after = app.documents, dict(app.documents)
-        changed = {f"d{self.random.randrange(40)}": f"h{self.random.randrange(9)}" for _ in range(4)}
+        changed = {
+            f"d{self.random.randrange(40)}": f"h{self.random.randrange(9)}" for _ in range(4)
+        }
         removed = sorted(set(self.random.sample(sorted(after), min(2, len(after)))) - set(changed))
         after = {id_: hash_ for id_, hash_ in (after | changed).items() if id_ not in removed}
         root = Manifest(after).root
@@ -367,9 +370,7 @@ class Client(Sender):
     # -- operating ---------------------------------------------------------------------------
 
     def _job(self, app: OwnApp) -> None:
-        answer, _ = self.send(
-            "POST", "/admin/v1/jobs", 202, 409, once=True, json={"kind": "prune"}
-        )
+        answer, _ = self.send("POST", "/admin/v1/jobs", 202, 409, once=True, json={"kind": "prune"})
         if answer.status_code == 409:
             return
         job = answer.json()
@@ -506,7 +507,7 @@ def _finish(clients: list[Client], tuner: Tuner, news: News) -> None:
 
 
 def _share_apps(sender: Sender) -> None:
-    for n in range(SHARED):
-        sent = {"name": f"shared-{n}", "space": KNOBS, "settings": {}}
+    for name in (f"shared-{n}" for n in range(SHARED)):
+        sent = {"name": name, "space": KNOBS, "settings": {}}
         got = sender.send("POST", "/v1/apps", 201, once=True, json=sent)[0].json()
-        sender.news.add(Entry("register", sent["name"], sent, got["app"]))
+        sender.news.add(Entry("register", name, sent, got["app"]))

@@ -1,7 +1,8 @@
 """What must be in the databases, worked out from what clients were told, and what is there instead.
 
-Every app is followed through its journal with the rules of :mod:`autorag.apps`, so that not only the
-rows are compared but also what is delivered. Clients must be at rest: all that they sent is answered.
+Every app is followed through its journal with the rules of :mod:`autorag.apps`, so that not only
+the rows are compared but also what is delivered. Clients must be at rest: all that they sent was
+answered.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ class Ledger:
             else:
                 self._enter(entry)
         for entry in sorted(shared, key=lambda e: int(e.got["number"])):
-            self.apps[str(entry.app)].revise(*entry.sent, entry.got)
+            path, sent = entry.sent
+            self.apps[str(entry.app)].revise(path, sent, entry.got)
 
     def _enter(self, entry: Entry) -> None:
         name, sent, got = str(entry.app), entry.sent, entry.got
@@ -153,7 +155,8 @@ class Ledger:
                 self.apps[name] = Expected(name, self.spaces.declared(sent["space"]))
                 self.apps[name].register(sent["settings"])
             case "propose" | "rollback":
-                self.apps[name].revise(*sent, got)
+                path, asked = sent
+                self.apps[name].revise(path, asked, got)
             case "freeze":
                 self.apps[name].freeze(sent["frozen"])
             case "documents":
@@ -258,7 +261,9 @@ class Ledger:
                 yield f"{name}: {count} revisions, the tune proposed {result['revision']}"
 
     def _of_spans(self, connection: Connection) -> Iterator[str]:
-        query = select(traces.c.trace_id, spans.c.span_id).join(traces, traces.c.id == spans.c.trace)
+        query = select(traces.c.trace_id, spans.c.span_id).join(
+            traces, traces.c.id == spans.c.trace
+        )
         rows = Counter(map(tuple, connection.execute(query)))
         kept = {s for name, some in self.spans.items() if not self._gone(name) for s in some}
         gone = {s for name, some in self.spans.items() if self._gone(name) for s in some}
@@ -330,7 +335,10 @@ def _app_differences(app: Expected, row: Any, children: Mapping[str, Any]) -> It
     if [r.state for r in mine["revisions"]].count("active") != 1:
         yield f"{app.name}: not one active revision"
     yield from _maps(
-        app.name, "document", app.documents or {}, {r.document: r.content_hash for r in mine["documents"]}
+        app.name,
+        "document",
+        app.documents or {},
+        {r.document: r.content_hash for r in mine["documents"]},
     )
     told = {key: (a["state"], a["values"], a["mismatched"]) for key, a in app.acks.items()}
     there = {(r.instance, r.revision): (r.state, r.values, r.mismatched) for r in mine["acks"]}

@@ -1,14 +1,15 @@
 """Killing a service under load, and looking whether anything is lost, twice or wrong.
 
-The service is started again and again on the same files and the same port. Every start ends with
-SIGKILL: at a point between two statements that the process counts itself, or at a moment, and of
-the server or of a worker or the process of a job first; plans are drawn by a seed. The clients, in a
-process of their own, know nothing of it. After so many kills they come to rest, the service is
+The service is started again and again on the same files and the same port. Every life ends with
+SIGKILL: at a point between two statements that the process counts itself, or at a moment; of the
+server, or first of a worker or of the process of a job. Plans are drawn by a seed. The clients, in
+a process of their own, know nothing of it. After so many kills they come to rest, the service is
 killed once more, and its files are compared with what they were told.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import random
 import time
@@ -30,11 +31,14 @@ from tests.evaluator import evaluating
 
 DOCS = "docs"
 ANSWER_S = 300.0
-LIFE_S = 8.0
-"""A service whose process never comes to its point is killed after that."""
+LIFE_S = 4.0
+"""A service that is ready, and no process of it has come to its point, is killed after that."""
 
 MOST_POINTS = {"server": 1500, "worker": 20, "job": 30}
 """Points of a process's writing that are drawn from; of the server the early ones oftener."""
+
+WORKER_S = 8.0
+"""So long is waited for a worker or a job to kill."""
 
 STARTING = 0.2
 """Share of the moments that are drawn from the start."""
@@ -64,7 +68,7 @@ class Plan:
         if moments.random() < 0.35:
             return cls(role, 0)
         if role == "server":
-            return cls(role, round(MOST_POINTS[role] ** moments.random()))
+            return cls(role, round(MOST_POINTS[role] ** math.sqrt(moments.random())))
         return cls(role, moments.randint(1, MOST_POINTS[role]))
 
 
@@ -109,7 +113,9 @@ class Crashing:
         began, killed = time.monotonic(), list[Killed]()
         victim.start(plan.role if plan.point else "", plan.point)
         if plan.role == "server" and plan.point:
-            while victim.alive() and time.monotonic() - began < LIFE_S:
+            victim.wait_until_ready()
+            until = time.monotonic() + LIFE_S
+            while victim.alive() and time.monotonic() < until:
                 time.sleep(0.01)
         elif plan.role == "server" and moments.random() < STARTING:
             time.sleep(moments.uniform(0, START_S))
@@ -133,13 +139,13 @@ class Crashing:
     def _disturb_workers(self, plan: Plan) -> list[Killed]:
         """Have a worker, or the process of its job, die before the service does; returns what was
         killed here."""
-        victim, until, killed = self.victim, time.monotonic() + LIFE_S, list[Killed]()
+        victim, until, killed = self.victim, time.monotonic() + WORKER_S, list[Killed]()
         if plan.point:
             while victim.alive() and not victim.killed_themselves() and time.monotonic() < until:
                 time.sleep(0.02)
         else:
             time.sleep(self.moments.uniform(0, 2))
-            if victim.kill_one(plan.role, LIFE_S):
+            if victim.kill_one(plan.role, WORKER_S):
                 killed.append(Killed(plan.role, "at a moment"))
         if victim.alive():
             victim.free_jobs()
@@ -196,13 +202,15 @@ def crash(
     victim = new_victim(folder, url, data, workers)
     with evaluating(documents()) as evaluator:
         load = Load(victim.address, KEY, seed, clients, evaluator.url, DOCS)
-        victim.start()
-        assert victim.wait_until_ready()
-        with _clients(load) as pipe:
-            victim.kill()
-            moments = random.Random(seed)
-            crashing = Crashing(victim, pipe, moments, say, disturb)
-            result = crashing.run(kills, check_every)
+        try:
+            victim.start()
+            assert victim.wait_until_ready()
+            with _clients(load) as pipe:
+                victim.kill()
+                crashing = Crashing(victim, pipe, random.Random(seed), say, disturb)
+                result = crashing.run(kills, check_every)
+        finally:
+            victim.stop()
     result.wrong += [f"logged: {error} ({n} times)" for error, n in victim.errors.items()]
     return result
 

@@ -72,9 +72,7 @@ def test_an_app_is_changed_where_it_is_said(admin: httpx2.Client, app: App) -> N
     assert [changed[name] for name in same] == [before[name] for name in same]
 
 
-def test_a_space_that_does_not_hold_the_settings_is_refused(
-    admin: httpx2.Client, app: App
-) -> None:
+def test_a_space_that_does_not_hold_the_settings_is_refused(admin: httpx2.Client, app: App) -> None:
     before = ok(admin.get(app.url()))
     refused(admin.patch(app.url(), json={"space": {"reference": ["retrieve.k"]}}), 400)
     assert ok(admin.get(app.url())) == before

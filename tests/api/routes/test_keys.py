@@ -94,9 +94,7 @@ def test_an_app_that_is_not_there_is_no_secret_to_tell(app: App) -> None:
     assert "nowhere" in problem["detail"]
 
 
-def test_keys_are_rotated_by_having_two(
-    admin: httpx2.Client, service: Serving, app: App
-) -> None:
+def test_keys_are_rotated_by_having_two(admin: httpx2.Client, service: Serving, app: App) -> None:
     second = ok(admin.post("/admin/v1/keys", json={"app": app.name}), 201)
     refused(admin.post("/admin/v1/keys", json={"app": app.name}), 409)
     with service.client(Authorization=f"Bearer {second['key']}") as client:

@@ -15,9 +15,7 @@ from tests.api.serving import Serving
 
 def test_settings_that_are_known_are_not_sent_again(app: App) -> None:
     first = app.client.get(app.url("/settings"))
-    again = app.client.get(
-        app.url("/settings"), headers={"If-None-Match": first.headers["etag"]}
-    )
+    again = app.client.get(app.url("/settings"), headers={"If-None-Match": first.headers["etag"]})
     assert again.status_code == 304
     assert again.content == b""
     assert again.headers["etag"] == first.headers["etag"]

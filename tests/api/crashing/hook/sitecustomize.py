@@ -2,9 +2,9 @@
 on ``PYTHONPATH`` loads it when it starts.
 
 ``CRASH_ROLE`` names the processes that are meant: ``server``, ``worker``, or ``job`` for one that a
-worker made. Such a process kills itself at the point ``CRASH_POINT`` of what it writes, counted from
-its start, and tells the file ``CRASH_LOG`` where that was. Points are: before every statement of a
-transaction that writes, and before and after its commit.
+worker made. Such a process kills itself at the point ``CRASH_POINT`` of what it writes, counted
+from its start, and tells the file ``CRASH_LOG`` where that was. Points are: before every statement
+of a transaction that writes, and before and after its commit.
 """
 
 from __future__ import annotations
