@@ -8,9 +8,9 @@ that process: one that is killed fails the job, which is tried again, and when t
 to stop, the job is queued again as if it had not begun. Nobody leaves anything behind: processes
 die with the one that started them.
 
-Workers are nice to the service: they run at a lower priority (:func:`api.cli.worker.run_worker` sees to that), and
-so do the processes that measure, which inherit it. On a machine that is busy otherwise, a
-measurement at this priority waits more; it is seen by the pressure and repeated.
+Workers are nice to the service: :func:`api.cli.worker.run_worker` lowers their priority, and the
+processes that measure inherit it. On a machine that is busy otherwise a measurement waits more; its
+CPU pressure tells, and it is repeated.
 """
 
 from __future__ import annotations

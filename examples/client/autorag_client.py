@@ -146,7 +146,7 @@ class Client:
         self._file = _state_file(state_dir, app, self._base)
         self._document = self._load() or _Document(_fixed(defaults), None, _fixed({}))
         self._etag = ""
-        self._lock = Lock()
+        self._applying, self._lock = Lock(), Lock()
         self._reports: deque[tuple[int | None, dict[str, Any]]] = deque()
         self._most_reports = most_reports
         self._unsent: dict[str, Any] | None = None
@@ -185,10 +185,12 @@ class Client:
                 thread.start()
         return self
 
-    def close(self, within_s: float = 5.0) -> None:
-        """Send what is left, for so long at most. No change is applied any more; a poll that is
-        under way ends by itself."""
+    def close(self, within_s: float = 10.0) -> None:
+        """Let a change that is being applied end, and send what is left, for so long at most each.
+        A poll that waits ends by itself and applies nothing."""
         self._closed.set()
+        if self._applying.acquire(timeout=within_s):
+            self._applying.release()
         self._news.set()
         if self._threads:
             self._threads[1].join(within_s)
@@ -261,10 +263,11 @@ class Client:
 
     def _take(self, answer: httpx2.Response) -> None:
         document = _Document.of(answer.json())
-        if not self._closed.is_set():
-            # Also when it fails: what cannot be applied is not tried again until it is changed.
-            self._etag = answer.headers["ETag"]
-            self._apply(document)
+        with self._applying:
+            if not self._closed.is_set():
+                # Also if it fails: what cannot be applied is not tried again until it is changed.
+                self._etag = answer.headers["ETag"]
+                self._apply(document)
 
     def _apply(self, document: _Document) -> None:
         self._acknowledge(document, "received")
@@ -323,7 +326,7 @@ class Client:
                     self._news.wait(FLUSH_S)
                 self._news.clear()
                 pause_s = self._try_to_send(http, pauses)
-            self._try_to_send(http, pauses)
+            self._try_to_send(http, pauses)  # what came while the client was being closed
 
     def _try_to_send(self, http: httpx2.Client, pauses: _Pauses) -> float:
         """Send everything; returns the seconds to leave the service alone."""

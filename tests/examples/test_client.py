@@ -335,6 +335,22 @@ def test_registering_again_makes_another_key_and_a_third_time_is_refused(service
         assert answer.json()["objective"] == "max recall_at_10"
 
 
+def test_a_change_that_is_being_applied_ends_before_the_client_and_is_acknowledged(
+    service: Serving, tmp_path: Path
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def slow(_: Mapping[str, Any]) -> None:
+        begun.set()
+        time.sleep(0.5)
+        ended.set()
+
+    with closing(started(service, "slow", tmp_path, on_change=slow)):
+        begun.wait()
+    assert ended.is_set()
+    assert acks(service, "slow")["web-1", 1]["state"] == "applied"
+
+
 def test_threads_end_with_the_client(service: Serving, tmp_path: Path) -> None:
     with closing(started(service, "ends", tmp_path, wait_s=1)) as client:
         until(lambda: client.revision == 1)
