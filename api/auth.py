@@ -7,7 +7,6 @@ app's key its app for its scopes.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import os
@@ -96,8 +95,7 @@ async def identify(request: Request, key: str | None) -> Caller:
     """
     if key is not None:
         hash_ = hashed(key)
-        database = request.app.state.service.database
-        found = await asyncio.to_thread(database.read, lambda s: s.keys.find(hash_))
+        found = await request.app.state.service.keys.find(hash_)
         if found is not None:
             return Caller(found, hash_)
     raise UnauthenticatedError("no valid key: Authorization: Bearer KEY")

@@ -2,26 +2,30 @@
 
 The answer is written in the transaction of what the request did, so that after a crash either both
 are there or neither is. The same key with the same request gets the same answer again; with another
-request it is refused. Two at the same moment are one after the other, because writes are.
+request it is refused. Two at the same moment are one after the other, because writes are. A secret
+in an answer is made from what the caller alone knows, its own key, and so need not be kept to be
+answered again.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import Header, Request, Response
 
-from api.auth import Caller
+from api.auth import Caller, bearer, new_key
 from api.service import Service
 from autorag.errors import ReusedKeyError
 from store.answers import Answer
 from store.database import Session
 
-KEPT_S = 24 * 3600
-"""An answer can be had again for so long."""
+SHOWN_ONCE = "(shown once)"
+"""Stands for a secret in an answer that is kept: only hashes of secrets are."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -38,9 +42,18 @@ Work = Callable[[Session], tuple[int, Any]]
 
 
 async def answer_once(
-    request: Request, caller: Caller, key: str | None, work: Work, **headers: str
+    request: Request,
+    caller: Caller,
+    key: str | None,
+    work: Work,
+    *,
+    secret: str | None = None,
+    **headers: str,
 ) -> Response:
     """Do the work and answer, or answer as before.
+
+    Args:
+        secret: what :data:`SHOWN_ONCE` in the body stands for; see :func:`secret_for`.
 
     Raises:
         ReusedKeyError: the key was used for another request.
@@ -64,7 +77,20 @@ async def answer_once(
         return answer
 
     answer = await service.write(once)
-    return as_response(answer.status, answer.body, answer.headers)
+    body = answer.body
+    if secret is not None:
+        body = body.replace(encoded(SHOWN_ONCE), encoded(secret))
+    return as_response(answer.status, body, answer.headers)
+
+
+async def secret_for(request: Request, key: str | None) -> str:
+    """A new secret; under an idempotency key the same for the same request of the same caller."""
+    mine = bearer(request.headers.get("authorization"))
+    if key is None or mine is None:
+        return new_key()
+    about = f"{key}\n{await _fingerprint(request)}".encode()
+    made = hmac.digest(mine.encode(), about, "sha256")
+    return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
 
 
 def json_answer(status: int, body: Any, **headers: str) -> Response:

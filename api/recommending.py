@@ -10,9 +10,10 @@ from api.spaces import Spaces
 from autorag.apps import App
 from autorag.errors import ConfigError
 from autorag.objective import Objective, parse_objective
-from autorag.ports import Trial
 from autorag.space import Config, Space
 from store.database import Session
+
+Metrics = Mapping[str, float]
 
 MOST_TRIALS = 500
 """The newest measurements that are looked at."""
@@ -50,7 +51,7 @@ def recommend(session: Session, spaces: Spaces, question: Question) -> dict[str,
     space = spaces.of(app)
     workload = {"app": app.name, "features": question.features or app.features}
     found = _in_space(session.studies.measured(app.id, MOST_TRIALS), app, space)
-    ranked = sorted(found.items(), key=lambda pair: objective.rank(pair[1].metrics))
+    ranked = sorted(found.items(), key=lambda pair: objective.rank(pair[1]))
     if not ranked:
         why = "nothing was measured on this app's workload, and no model is trained"
         return _answer([_unmeasured(space.default().to_json())], "default", why, workload)
@@ -61,25 +62,27 @@ def recommend(session: Session, spaces: Spaces, question: Question) -> dict[str,
     return _answer(shown, "measured", why, workload)
 
 
-def _in_space(trials: Sequence[Trial], app: App, space: Space) -> dict[Config, Trial]:
-    """Each config of the app's space that was measured, with its newest trial. A trial may have
-    been of a larger space (the reference pipeline, for an app that declares some of its knobs) or
+def _in_space(
+    measured: Sequence[tuple[Config, Metrics]], app: App, space: Space
+) -> dict[Config, Metrics]:
+    """Each config of the app's space that was measured, as it was measured last. What was measured
+    may be of a larger space (the reference pipeline, for an app that declares some of its knobs) or
     lack knobs that were declared later: these are as the app has them."""
-    found: dict[Config, Trial] = {}
-    for trial in trials:
+    found: dict[Config, Metrics] = {}
+    for values, metrics in measured:
         try:
-            config = space.config({}, base={**app.settings, **trial.config})
+            config = space.config({}, base={**app.settings, **values})
         except ConfigError:
             continue
-        found.setdefault(config, trial)
+        found.setdefault(config, metrics)
     return found
 
 
-def _measured(config: Config, trial: Trial, objective: Objective) -> dict[str, Any]:
-    missed = objective.explain(trial.metrics)
+def _measured(config: Config, metrics: Metrics, objective: Objective) -> dict[str, Any]:
+    missed = objective.explain(metrics)
     return {
         "config": config.to_json(),
-        "measured": dict(trial.metrics),
+        "measured": dict(metrics),
         "predicted": {},
         "provenance": "measured",
         "reasons": missed or ["it holds every bound of the objective"],

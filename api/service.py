@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from api.attribution import Attribution
 from api.ingest import Ingest
+from api.key_ring import KeyRing
 from api.settings import Settings
 from api.settling import keep_settling
 from api.spaces import Spaces
@@ -44,6 +45,7 @@ class Service:
     spaces: Spaces
     watch: Watch
     outbound: Outbound
+    keys: KeyRing
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def read(self, look: Callable[[Session], T]) -> T:
@@ -104,6 +106,7 @@ async def running_service(
             Spaces(),
             Watch(database),
             Outbound(settings.allowed_networks),
+            KeyRing(database, clock),
         )
         await attribution.refresh(database)
         for work in (

@@ -48,6 +48,7 @@ class KeyRepository(Repository):
     def add(self, hash_: str, *, origin: Origin, label: str | None = None) -> int:
         """Let an admin key in; returns its id."""
         with self._transaction("a key could not be recorded") as connection:
+            self._check_new(connection, hash_)
             row = {**self._row(hash_, origin), "label": label}
             return _inserted(connection.execute(insert(keys), row))
 
@@ -57,10 +58,11 @@ class KeyRepository(Repository):
         """Let a key of an app in; returns its id.
 
         Raises:
-            ConflictError: the app has as many live keys as it may.
+            ConflictError: the app has as many live keys as it may, or the key is there already.
         """
         live = select(keys.c.id).where(keys.c.app_id == app_id, keys.c.revoked_at.is_(None))
         with self._transaction("a key could not be recorded") as connection:
+            self._check_new(connection, hash_)
             if len(connection.scalars(live).all()) >= MOST_LIVE:
                 raise ConflictError(
                     f"the app has {MOST_LIVE} live keys: delete one of them first", key="app"
@@ -130,6 +132,10 @@ class KeyRepository(Repository):
                 )
             revoked = update(keys).where(keys.c.id == key_id).values(revoked_at=self._now)
             connection.execute(revoked)
+
+    def _check_new(self, connection: Any, hash_: str) -> None:
+        if connection.scalar(select(keys.c.id).where(keys.c.hash == hash_)) is not None:
+            raise ConflictError("this very key was made before", key="key")
 
     def _only_admin(self, connection: Any, key_id: int) -> bool:
         live = (keys.c.scope == ADMIN, keys.c.revoked_at.is_(None), keys.c.id != key_id)

@@ -128,10 +128,10 @@ class StudyRepository(Repository):
         with self._reading() as connection:
             return [_config(c) for c in connection.scalars(query)]
 
-    def measured(self, app_id: int, limit: int) -> list[Trial]:
-        """Trials of an app's studies that finished, the newest first."""
+    def measured(self, app_id: int, limit: int) -> list[tuple[Config, Mapping[str, float]]]:
+        """Configs that an app's studies measured, with their metrics, the newest first."""
         query = (
-            select(trials)
+            select(trials.c.config, trials.c.metrics)
             .join(studies, studies.c.id == trials.c.study_id)
             .where(studies.c.app_id == app_id, trials.c.split == "search")
             .where(trials.c.state == "finished")
@@ -139,7 +139,7 @@ class StudyRepository(Repository):
             .limit(limit)
         )
         with self._reading() as connection:
-            return [_trial(row) for row in connection.execute(query)]
+            return [(_config(config), metrics) for config, metrics in connection.execute(query)]
 
 
 class SqlTrialLog(Repository):

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field, model_validator
 
 from api import delivery
-from api.auth import Admin, Caller, hashed, new_key, opened
-from api.once import IdempotencyKey, answer_once, json_answer
+from api.auth import Admin, Caller, hashed, opened
+from api.once import SHOWN_ONCE, IdempotencyKey, answer_once, json_answer, secret_for
 from api.paths import data_path
 from api.routes.common import LOCATION, AppView, ServiceOf, app_view
 from api.routes.described import SPACE_SCHEMA, Features, HardwareBody, ObjectiveText
@@ -33,7 +33,7 @@ from autorag.apps import SCOPES
 from autorag.errors import ConflictError
 from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
-from autorag.objective import DEFAULT_OBJECTIVE, parse_objective
+from autorag.objective import DEFAULT_OBJECTIVE, EVALUATOR_OBJECTIVE, parse_objective
 from store.apps import NewApp
 from store.database import Session
 
@@ -159,15 +159,17 @@ async def register_app(
     """Register an app; its current settings become revision 1."""
     service: Service = request.app.state.service
     await _check_url(service, "webhook", body.webhook)
-    new = NewApp(body.name, body.space, _objective(body.objective), body.restarts, body.webhook)
-    secret = new_key()
+    goal = body.objective or _default_objective(service, body.space)
+    new = NewApp(body.name, body.space, _objective(goal), body.restarts, body.webhook)
+    secret = await secret_for(request, key)
 
     def work(session: Session) -> tuple[int, Any]:
         app = delivery.register(session, new, body.settings, service.spaces.of)
         session.keys.add_for_app(app.id, hashed(secret), SCOPES, label="first")
-        return 201, {"app": app_view(app), "key": secret, "scopes": SCOPES}
+        return 201, {"app": app_view(app), "key": SHOWN_ONCE, "scopes": SCOPES}
 
-    answer = await answer_once(request, caller, key, work, Location=f"/v1/apps/{body.name}")
+    place = f"/v1/apps/{body.name}"
+    answer = await answer_once(request, caller, key, work, secret=secret, Location=place)
     service.attribution.outdated()
     return answer
 
@@ -228,6 +230,7 @@ async def delete_app(app: AppName, _: Admin, service: ServiceOf) -> Response:
             return  # one is going on or waits: what it leaves is deleted by the next
 
     await service.write(work)
+    service.keys.forget()
     service.attribution.outdated()
     return Response(status_code=204)
 
@@ -275,8 +278,14 @@ async def set_hardware(
     return json_answer(200, app_view(await service.write(work)))
 
 
-def _objective(text: str | None) -> str:
-    return str(DEFAULT_OBJECTIVE if text is None else parse_objective(text))
+def _objective(text: str) -> str:
+    return str(parse_objective(text))
+
+
+def _default_objective(service: Service, declaration: Any) -> str:
+    """An app whose number of contexts is not known here cannot be held to their tokens."""
+    knobs = {knob.name for knob in service.spaces.declared(declaration)}
+    return str(DEFAULT_OBJECTIVE if "generate.contexts" in knobs else EVALUATOR_OBJECTIVE)
 
 
 async def _check_url(service: Service, key: str, url: str | None) -> None:

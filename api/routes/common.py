@@ -11,7 +11,8 @@ from api.service import Service
 from autorag.apps import Ack, App, Revision
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
+    # Not a plain function: those run in a thread.
     service: Service = request.app.state.service
     return service
 

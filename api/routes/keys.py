@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, model_validator
 
-from api.auth import Admin, hashed, new_key
-from api.once import IdempotencyKey, answer_once, json_answer
+from api.auth import Admin, hashed
+from api.once import SHOWN_ONCE, IdempotencyKey, answer_once, json_answer, secret_for
 from api.routes.common import ServiceOf
 from api.schema import (
     APP_NAME,
@@ -89,7 +89,7 @@ async def make_key(
 ) -> Response:
     """Make a key. An app has at most two live ones: to rotate, make the second, move to it, and
     delete the first."""
-    secret = new_key()
+    secret = await secret_for(request, key)
 
     def work(session: Session) -> tuple[int, Any]:
         if body.app is None:
@@ -98,9 +98,9 @@ async def make_key(
             app = session.apps.get(body.app, lock=True)
             scopes = list(dict.fromkeys(body.scopes or SCOPES))
             made = session.keys.add_for_app(app.id, hashed(secret), scopes, label=body.label)
-        return 201, {"id": made, "key": secret}
+        return 201, {"id": made, "key": SHOWN_ONCE}
 
-    return await answer_once(request, caller, key, work)
+    return await answer_once(request, caller, key, work, secret=secret)
 
 
 @router.get(
@@ -121,6 +121,7 @@ async def list_keys(_: Admin, service: ServiceOf) -> Response:
 async def revoke_key(key: RowId, _: Admin, service: ServiceOf) -> Response:
     """Let a key in no longer."""
     await service.write(lambda session: session.keys.revoke(key))
+    service.keys.forget()
     return Response(status_code=204)
 
 

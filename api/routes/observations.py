@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from api.auth import Caller, opened
-from api.once import json_answer
+from api.once import IdempotencyKey, json_answer
 from api.routes.common import ServiceOf
 from api.schema import WITH_BODY, AppName, Body, Name, View, described, errors
-from autorag.hashing import text_id
+from autorag.hashing import address
 from autorag.telemetry import Observation, Source
 
 router = APIRouter(tags=["telemetry"])
@@ -81,9 +82,12 @@ class Accepted(View):
     operation_id="report",
     responses={200: {"model": Accepted}, **errors(404, *WITH_BODY)},
 )
-async def report(app: AppName, body: Batch, _: Ingests, service: ServiceOf) -> Response:
-    """Report measured values. They are on disk when this is answered."""
-    await service.read(lambda session: session.apps.get(app))
+async def report(
+    app: AppName, body: Batch, _: Ingests, service: ServiceOf, key: IdempotencyKey = None
+) -> Response:
+    """Report measured values. They are on disk when this is answered. An idempotency key is as good
+    as a name of the batch."""
+    app_id = (await service.read(lambda session: session.apps.settings(app))).app_id
     now = int(service.clock.time())
     revision = str(body.revision) if body.revision is not None else None
     source = Source(app, app, revision, body.document_version, body.instance, body.host, None, None)
@@ -103,13 +107,13 @@ async def report(app: AppName, body: Batch, _: Ingests, service: ServiceOf) -> R
         )
         for o in body.observations
     ]
-    new = await asyncio.wrap_future(service.telemetry.add_observations(_batch_id(app, body), rows))
+    batch_id = _batch_id([app_id, body.instance, body.batch or key])
+    new = await asyncio.wrap_future(service.telemetry.add_observations(batch_id, rows))
     return json_answer(200, {"accepted": len(rows) if new else 0, "duplicate": not new})
 
 
-def _batch_id(app: str, body: Batch) -> bytes:
-    """16 bytes that name the batch; random for one that has no name."""
-    if body.batch is None:
+def _batch_id(named: Sequence[Any]) -> bytes:
+    """16 bytes that name the batch; random where its own name, the last, is None."""
+    if named[-1] is None:
         return secrets.token_bytes(TRACE_ID_BYTES)
-    named: list[Any] = [app, body.instance or "", body.batch]
-    return text_id("\0".join(named))[:TRACE_ID_BYTES]
+    return bytes.fromhex(address(named))[:TRACE_ID_BYTES]

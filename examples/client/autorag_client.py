@@ -154,7 +154,7 @@ class Client:
         self._manifest: Mapping[str, str] | None = None
         self._root: str | None = None
         self._sent_manifest: Mapping[str, str] = {}
-        self._news, self._closed = Event(), Event()
+        self._news, self._closed, self._sending_ends = Event(), Event(), Event()
         self._threads: list[Thread] = []
 
     @property
@@ -191,6 +191,7 @@ class Client:
         self._closed.set()
         if self._applying.acquire(timeout=within_s):
             self._applying.release()
+        self._sending_ends.set()
         self._news.set()
         if self._threads:
             self._threads[1].join(within_s)
@@ -319,9 +320,9 @@ class Client:
     def _keep_sending(self, http: httpx2.Client) -> None:
         pauses, pause_s = _Pauses("reports"), 0.0
         with http:
-            while not self._closed.is_set():
+            while not self._sending_ends.is_set():
                 if pause_s:
-                    self._closed.wait(pause_s)
+                    self._sending_ends.wait(pause_s)
                 else:
                     self._news.wait(FLUSH_S)
                 self._news.clear()

@@ -2,9 +2,9 @@
 
 python examples/vector_store/app.py --docs notes/
 
-and then, from this folder,
+and then, with questions whose relevant documents are known,
 
-autorag tune --docs notes/ --evaluator http://127.0.0.1:8400 --space space.json
+autorag tune --docs notes/ --queries questions.jsonl --evaluator http://127.0.0.1:8400 --space …
 
 ``POST /evaluate`` answers questions with the settings that come along, and tells what each stage
 took; ``POST /ask {"question"}`` answers with the app's own, which come from the service when

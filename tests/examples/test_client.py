@@ -222,7 +222,7 @@ def test_without_a_service_the_defaults_hold_and_nothing_raises_or_waits(
     ids=lambda content: content[:12],
 )
 def test_a_broken_state_file_is_ignored(nowhere: str, tmp_path: Path, content: str) -> None:
-    options = {"defaults": DEFAULTS, "state_dir": tmp_path}
+    options: dict[str, Any] = {"defaults": DEFAULTS, "state_dir": tmp_path}
     for file in _state_of(nowhere, tmp_path):
         file.write_text(content, encoding="utf-8")
         assert Client(nowhere, "a", "k", **options).settings == DEFAULTS

@@ -38,6 +38,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Runnin
     with running(folder, "vector_store/app.py", "--docs", data / "docs") as process:
         yield process
     assert process.said().count("\n") == 1, process.said()
+    assert process.process.returncode == 0
 
 
 def evaluated(app: Running, **settings: Any) -> Any:

@@ -137,7 +137,8 @@ def test_an_evaluator_inside_is_refused(app: App, url: str) -> None:
 
 def test_features_that_are_none_are_named(app: App) -> None:
     body = {"features": {"documents": "many"}}
-    refused(app.client.put(app.url("/workload"), json=body), 400)
+    problem = refused(app.client.put(app.url("/workload"), json=body), 422)
+    assert problem["key"].startswith("body.features")
 
 
 def test_the_machine_of_an_app_is_remembered(app: App) -> None:
@@ -146,11 +147,11 @@ def test_the_machine_of_an_app_is_remembered(app: App) -> None:
     made = profile()
     shown = ok(app.client.put(app.url("/hardware"), json=made.to_json()))
     assert shown["hardware"] == made.fingerprint
-    refused(app.client.put(app.url("/hardware"), json={"identity": 3}), 400)
+    refused(app.client.put(app.url("/hardware"), json={"identity": 3}), 422)
 
 
 def test_registering_again_under_an_idempotency_key_gives_the_same_key(
-    admin: httpx2.Client,
+    admin: httpx2.Client, service: Serving
 ) -> None:
     body, key = {"name": "once"}, {"Idempotency-Key": "register-once"}
     first = admin.post("/v1/apps", json=body, headers=key)
@@ -160,3 +161,18 @@ def test_registering_again_under_an_idempotency_key_gives_the_same_key(
     other = admin.post("/v1/apps", json={"name": "twice"}, headers=key)
     assert refused(other, 422)["key"] == "Idempotency-Key"
     refused(admin.get("/v1/apps/twice"), 404)
+    with service.client(Authorization=f"Bearer {again.json()['key']}") as client:
+        ok(client.get("/v1/apps/once/settings"))
+    stored = (service.home / "autorag.db").read_bytes()
+    stored += (service.home / "autorag.db-wal").read_bytes()
+    assert first.json()["key"].encode() not in stored
+    assert b"(shown once)" in stored
+
+
+def test_an_app_with_knobs_of_its_own_is_not_held_to_context_tokens(register: Register) -> None:
+    knob = {"name": "search.limit", "type": "int", "low": 1, "high": 9, "default": 3}
+    app = register(space={"knobs": [knob]})
+    shown = ok(app.client.get(app.url()))
+    assert shown["objective"] == "max ndcg_at_10 subject to latency_p95_ms <= 100"
+    other = register()
+    assert "context_tokens" in ok(other.client.get(other.url()))["objective"]

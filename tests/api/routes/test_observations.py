@@ -51,6 +51,14 @@ def test_a_batch_counts_once_however_often_it_is_sent(service: Serving, app: App
     assert len(stored(service, app)) == 1
 
 
+def test_an_idempotency_key_names_a_batch(service: Serving, app: App) -> None:
+    body, key = {"observations": [ONE]}, {"Idempotency-Key": "k-1"}
+    url = app.url("/observations")
+    answers = [ok(app.client.post(url, json=body, headers=key)) for _ in range(2)]
+    assert [a["duplicate"] for a in answers] == [False, True]
+    assert len(stored(service, app)) == 1
+
+
 def test_batches_of_different_apps_do_not_meet(service: Serving, register: Register) -> None:
     one, two = register(), register()
     for app in (one, two):
@@ -123,9 +131,10 @@ def test_a_deleted_apps_telemetry_is_nobodys(
     service: Serving, admin: httpx2.Client, register: Register
 ) -> None:
     app = register()
-    ok(app.client.post(app.url("/observations"), json={"observations": [ONE]}))
+    batch = {"batch": "b-1", "observations": [ONE]}
+    ok(app.client.post(app.url("/observations"), json=batch))
     assert admin.delete(app.url()).status_code == 204
     assert stored(service, app) == []
     again = register(name=app.name)
-    ok(again.client.post(again.url("/observations"), json={"observations": [ONE]}))
+    assert not ok(again.client.post(again.url("/observations"), json=batch))["duplicate"]
     assert len(stored(service, again)) == 1
