@@ -94,7 +94,8 @@ def _methods() -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for router in ROUTERS:
         for route in router.routes:
-            assert isinstance(route, APIRoute) and route.methods is not None
+            assert isinstance(route, APIRoute)
+            assert route.methods is not None
             found.setdefault(route.path, set()).update(route.methods)
     return {path: sorted(methods) for path, methods in found.items()}
 

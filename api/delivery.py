@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from autorag.apps import App, Delivery, Origin, Revision, deliver, deliver_all
-from autorag.errors import ConflictError, InputError
-from autorag.space import Space
+from autorag.errors import ConflictError
+from autorag.space import Config, Space
 from store.apps import NewApp
 from store.database import Session
 
@@ -91,8 +91,10 @@ def freeze(session: Session, name: str, frozen: bool, spaces: SpaceOf) -> App:
     """
     app = session.apps.get(name, lock=True)
     if app.frozen != frozen:
-        session.apps.change(app.id, frozen=frozen)
-    if app.frozen and not frozen:
+        version = app.settings_version + 1
+        session.apps.change(app.id, frozen=frozen, settings_version=version)
+        app = session.apps.get(name)
+    if not frozen:
         newest = session.revisions.newest(app.id, 1)[0]
         if newest.state == "proposed":
             space = spaces(app)
@@ -101,12 +103,14 @@ def freeze(session: Session, name: str, frozen: bool, spaces: SpaceOf) -> App:
     return session.apps.get(name)
 
 
-def release(session: Session, app: App, spaces: SpaceOf) -> None:
-    """Deliver the whole active revision: the app restarts or builds anew anyway, or is told to."""
+def release(session: Session, app: App, why: str, spaces: SpaceOf) -> None:
+    """Deliver what waits: the app restarts or builds anew anyway, or is told to. It is a revision
+    of its own, so that what ran before and after can be told apart."""
     if app.pending:
         space = spaces(app)
         config = space.config({}, base=_active(session, app))
-        _deliver(session, app, deliver_all(space, config, app.built))
+        revision = session.revisions.add(app.id, config.to_json(), "release", why)
+        _activate(session, app, revision, deliver_all(space, config, app.built))
 
 
 def order_release(
@@ -126,30 +130,38 @@ def order_release(
     if app.frozen:
         raise ConflictError(f"app {name!r} is frozen: thaw it first", key="app", value=name)
     if not dry_run:
-        release(session, app, spaces)
+        release(session, app, "an operator's order", spaces)
     return app.pending
 
 
 def change_app(session: Session, name: str, changes: Mapping[str, Any], spaces: SpaceOf) -> App:
-    """Change what an app was registered with. A new space must hold the current settings.
+    """Change what an app was registered with. Another space is a new revision: knobs that stay
+    keep their values, new ones are at their defaults.
 
     Raises:
         NotFoundError: no such app.
-        InputError: the settings are not in the new space.
+        ConfigError: a value of now is not in the new space.
     """
     app = session.apps.get(name, lock=True)
     if changes:
         session.apps.change(app.id, **changes)
-        app = session.apps.get(name)
-    if "space" in changes:
-        space = spaces(app)
-        for config in (app.settings, _active(session, app)):
-            if not space.valid(config):
-                raise InputError(
-                    f"the settings of app {name!r} are not in this space: {dict(config)}",
-                    key="space",
-                )
-    return app
+    if "space" in changes and changes["space"] != app.space:
+        _move(session, app, spaces(session.apps.get(name)))
+    return session.apps.get(name)
+
+
+def _move(session: Session, app: App, space: Space) -> None:
+    """Take an app's settings over into another space."""
+    wanted, running = (_moved(config, space) for config in (_active(session, app), app.settings))
+    revision = session.revisions.add(app.id, wanted.to_json(), "operator", "the space changed")
+    known = deliver_all(space, running, {}).built
+    kept = {n: v for n, v in app.built.items() if n in {k.name for k in space}}
+    _activate(session, app, revision, deliver(space, wanted, running, {**kept, **known}))
+
+
+def _moved(config: Mapping[str, Any], space: Space) -> Config:
+    names = {knob.name for knob in space}
+    return space.config({n: v for n, v in config.items() if n in names})
 
 
 def _active(session: Session, app: App) -> Mapping[str, Any]:
@@ -159,14 +171,10 @@ def _active(session: Session, app: App) -> Mapping[str, Any]:
 
 
 def _activate(session: Session, app: App, revision: Revision, delivery: Delivery) -> None:
-    session.revisions.activate(app.id, revision.number)
-    session.apps.change(app.id, revision=revision.number)
-    _deliver(session, app, delivery)
-
-
-def _deliver(session: Session, app: App, delivery: Delivery) -> None:
+    session.revisions.activate(app.id, revision.number, delivery.settings)
     session.apps.change(
         app.id,
+        revision=revision.number,
         settings=delivery.settings.to_json(),
         pending=dict(delivery.pending),
         built=dict(delivery.built),

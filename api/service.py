@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from api.attribution import Attribution
 from api.ingest import Ingest
 from api.key_ring import KeyRing
+from api.recommending import Recommender
 from api.settings import Settings
 from api.settling import keep_settling
 from api.spaces import Spaces
@@ -34,7 +35,8 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Service:
     """The parts of a running service. ``checking`` lets one question about readiness, which needs
-    no key, look at the databases at a time, so that many do not fill the writers' queues."""
+    no key, look at the databases at a time, so that many do not fill the writers' queues;
+    ``comparing`` lets one manifest be compared at a time, which may be large."""
 
     settings: Settings
     clock: Clock
@@ -43,10 +45,12 @@ class Service:
     ingest: Ingest
     attribution: Attribution
     spaces: Spaces
+    recommender: Recommender
     watch: Watch
     outbound: Outbound
     keys: KeyRing
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def read(self, look: Callable[[Session], T]) -> T:
         """What ``look`` finds in one state of the database."""
@@ -95,7 +99,7 @@ async def running_service(
         stack.callback(kept.dispose)
         database = Database(control, clock, stack.enter_context(BatchWriter(control)))
         telemetry = TelemetryStore(kept, stack.enter_context(BatchWriter(kept)), clock)
-        attribution = Attribution()
+        attribution, spaces = Attribution(), Spaces()
         service = Service(
             settings,
             clock,
@@ -103,7 +107,8 @@ async def running_service(
             telemetry,
             stack.enter_context(Ingest(telemetry, attribution, hardware)),
             attribution,
-            Spaces(),
+            spaces,
+            Recommender(spaces),
             Watch(database),
             Outbound(settings.allowed_networks),
             KeyRing(database, clock),

@@ -91,6 +91,12 @@ def tell(session: Session, name: str, trial: int, report: Report) -> dict[str, A
         raise NotFoundError(f"app {name!r} has no suggestion {trial}", key="trial", value=trial)
     if suggestion.state != "running":
         raise ConflictError(f"trial {trial} has ended already", key="trial", value=trial)
+    if suggestion.study != _study(session, app):
+        raise ConflictError(
+            f"trial {trial} is of another objective or space than the app has now: ask again",
+            key="trial",
+            value=trial,
+        )
     objective = parse_objective(app.objective)
     log = _log(session, suggestion.study)
     if report.failed is not None:
@@ -115,16 +121,29 @@ def tell(session: Session, name: str, trial: int, report: Report) -> dict[str, A
 def _asked(session: Session, name: str, client: str) -> Asked:
     """The open study, with suggestions whose time is over ended."""
     app = session.apps.get(name, lock=True)
-    settings = {"ask": name, "objective": app.objective, "space": app.space}
-    workload = {"name": name, "hash": f"app {app.id}", "features": app.features}
-    study = session.studies.open(workload, settings, app_id=app.id).id
-    log = _log(session, study)
-    pending = [s for s in session.suggestions.pending(app.id) if s.study == study]
-    for late in (s for s in pending if s.expires_at <= session.now):
-        log.close(late.number, "failed", f"{late.client} did not report in time", 0.0)
-        session.suggestions.end(late.trial)
-    mine = (s for s in pending if s.client == client and s.expires_at > session.now)
-    return Asked(app, study, log.trials(), next(mine, None))
+    study = _study(session, app)
+    mine = None
+    for pending in session.suggestions.pending(app.id):
+        if pending.study != study:
+            _end(session, pending, "the objective or the space changed")
+        elif pending.expires_at <= session.now:
+            _end(session, pending, f"{pending.client} did not report in time")
+        elif pending.client == client:
+            mine = pending
+    return Asked(app, study, _log(session, study).trials(), mine)
+
+
+def _study(session: Session, app: App) -> int:
+    """The open study of the app as it is."""
+    settings = {"ask": app.name, "objective": app.objective, "space": app.space}
+    workload = {"name": app.name, "hash": f"app {app.id}", "features": app.features}
+    return session.studies.open(workload, settings, app_id=app.id).id
+
+
+def _end(session: Session, pending: Suggestion, why: str) -> None:
+    """Wait no longer for a report."""
+    _log(session, pending.study).close(pending.number, "failed", why, 0.0)
+    session.suggestions.end(pending.trial)
 
 
 def _next(space: Space, asked: Asked) -> Config | None:

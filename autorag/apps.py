@@ -20,7 +20,7 @@ RestartPolicy = Literal["auto", "approve", "off"]
 only, or never."""
 
 RevisionState = Literal["proposed", "active", "superseded"]
-Origin = Literal["registered", "app", "operator", "tune", "rollback"]
+Origin = Literal["registered", "app", "operator", "tune", "rollback", "release"]
 AckState = Literal["received", "applied", "failed"]
 
 POLICIES: tuple[RestartPolicy, ...] = ("auto", "approve", "off")
@@ -74,10 +74,17 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A numbered settings document. Times are seconds since the epoch."""
+    """A numbered settings document. Times are seconds since the epoch.
+
+    Attributes:
+        config: what it wants.
+        delivered: what of it the app got, and so what telemetry of this revision ran with; None
+            while it is only proposed. What waited is delivered by a revision of its own.
+    """
 
     number: int
     config: Mapping[str, Any]
+    delivered: Mapping[str, Any] | None
     state: RevisionState
     origin: Origin
     reason: str | None

@@ -109,3 +109,15 @@ class UnauthenticatedError(AutoragError):
 
 class ForbiddenError(AutoragError):
     """A key that does not open this."""
+
+
+class UnavailableError(UnreachableError):
+    """A server that was reached and answered that it cannot do its work now.
+
+    Attributes:
+        retry_after_s: after how many seconds it wants to be asked again, None if it did not say.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -116,11 +116,16 @@ class Measurer(Protocol):
         Raises:
             MeasurementError: the config could not be measured.
             MeasurementCancelled: the deadline passed.
+            UnreachableError: who measures is not there now, which says nothing about the config.
         """
 
 
 class TrialLog(Protocol):
-    """Remembers the trials of one study. Finished trials never change."""
+    """Remembers the trials of one study. Finished trials never change.
+
+    A running trial belongs to the log that started it: once another process has discarded it, that
+    log cannot end it, nor another one of the same number.
+    """
 
     def trials(self) -> list[Trial]:
         """All trials in number order."""
@@ -133,6 +138,9 @@ class TrialLog(Protocol):
 
     def close(self, number: int, state: TrialState, reason: str, seconds: float) -> None:
         """Record that it ended without a result."""
+
+    def discard(self, number: int) -> None:
+        """Forget a trial that this log started and that still runs."""
 
     def discard_running(self) -> int:
         """Forget trials that a killed process left running; returns how many."""

@@ -1,7 +1,8 @@
 """The study loop: propose, measure, remember, until trials, time or ideas run out.
 
 The default config is trial 0: measured first, beside the number of trials asked for, even if the
-budget then ends. Everything the loop knows is in the trial log; a killed study continues from it.
+budget then ends. Everything the loop knows is in the trial log; a killed study continues from it, and so does one
+that stopped because who measures could not be reached.
 Time is kept for measuring the report at the end, so that the whole study stays within its budget.
 """
 
@@ -11,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autorag.errors import MeasurementCancelled, MeasurementError
+from autorag.errors import MeasurementCancelled, MeasurementError, UnreachableError
 from autorag.objective import Objective
 from autorag.optimizer import Strategy
 from autorag.ports import Clock, CostModel, Estimate, Measurement, Measurer, Trial, TrialLog
@@ -80,7 +81,12 @@ class Study:
         self._watcher = watcher
 
     def run(self, strategy: Strategy, limits: Limits) -> list[Trial]:
-        """Search until a limit is reached; returns all trials."""
+        """Search until a limit is reached; returns all trials.
+
+        Raises:
+            MeasurementError: the default config could not be measured.
+            UnreachableError: who measures is not there now; the same can be run again later.
+        """
         for log in (self._log, self._report_log):
             log.discard_running()
         known = self._log.trials()
@@ -141,8 +147,8 @@ class Study:
         except MeasurementCancelled as error:
             self._log.close(number, "skipped", str(error), self._clock.monotonic() - started)
         except MeasurementError as error:
-            if number == 0:
-                self._log.discard_running()
+            if number == 0 or isinstance(error, UnreachableError):
+                self._log.discard(number)
                 raise
             self._log.close(number, "failed", str(error), self._clock.monotonic() - started)
         else:

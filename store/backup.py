@@ -173,6 +173,7 @@ def _revision(states: Sequence[tuple[Place, Connection]]) -> str:
         raise ConflictError(
             f"the schema of the databases differs ({shown}): autorag db upgrade", key="db"
         )
+    migrations.check_known(first)
     return first
 
 

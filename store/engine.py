@@ -66,7 +66,7 @@ def open_database(url: str, *, synchronous: Synchronous = "FULL") -> Engine:
     engine = connect(url, synchronous=synchronous)
     try:
         upgrade(engine)
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, StoreError, OSError) as error:
         engine.dispose()
         raise StoreError(f"cannot open {engine.url.render_as_string()}: {_said(error)}") from error
     return engine
@@ -162,11 +162,12 @@ def store_errors(doing: str) -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
-    """What the database said. PostgreSQL tells the values apart from that, and they stay there."""
+    """What the database said, without the statement and its values. (PostgreSQL tells values apart
+    from what it says first.)"""
     if isinstance(error, UnicodeEncodeError):
         return f"a text is not Unicode: {error.reason}"
-    diagnosis = getattr(getattr(error, "orig", None), "diag", None)
-    return getattr(diagnosis, "message_primary", None) or str(error)
+    said = getattr(error, "orig", None) or error
+    return getattr(getattr(said, "diag", None), "message_primary", None) or str(said)
 
 
 def _sqlite(url: URL, synchronous: Synchronous) -> Engine:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, select
 
 from autorag.manifest import Difference, Manifest
+from store import bulk
 from store.repositories import Repository
 from store.tables import documents
 
-DELETED_AT_ONCE = 500
+_COLUMNS = ("app_id", "document", "content_hash")
 
 
 class ManifestRepository(Repository):
@@ -26,10 +27,11 @@ class ManifestRepository(Repository):
         moved = difference.renamed
         gone = [*difference.deleted, *difference.modified, *(old for old, _ in moved)]
         new = [*difference.added, *difference.modified, *(id_ for _, id_ in moved)]
-        new_rows = [{"app_id": app_id, "document": id_, "content_hash": after[id_]} for id_ in new]
         with self._transaction("the documents could not be recorded") as connection:
-            for i in range(0, len(gone), DELETED_AT_ONCE):
-                some = documents.c.document.in_(gone[i : i + DELETED_AT_ONCE])
-                connection.execute(delete(documents).where(documents.c.app_id == app_id, some))
-            if new_rows:
-                connection.execute(insert(documents), new_rows)
+            if gone:
+                one = delete(documents).where(
+                    documents.c.app_id == bindparam("of"), documents.c.document == bindparam("it")
+                )
+                connection.execute(one, [{"of": app_id, "it": id_} for id_ in gone])
+            rows = [(app_id, id_, after[id_]) for id_ in new]
+            bulk.insert_rows(connection, documents, rows, columns=_COLUMNS, conflict=bulk.refuse)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
 from autorag.errors import StoreError
 from autorag.hashing import ADDRESS_BYTES, address
@@ -75,6 +75,7 @@ class StudyRepository(Repository):
         settings: Mapping[str, Any],
         *,
         app_id: int | None = None,
+        within_s: float | None = None,
     ) -> StudyRow:
         """The unfinished study of this app, workload and settings, or a new one.
 
@@ -83,15 +84,18 @@ class StudyRepository(Repository):
             settings: everything that makes two studies the same (objective, space, strategy,
                 seed, limits, split).
             app_id: the registered app that it is for.
+            within_s: how long ago something last happened in it at most, in seconds; what was
+                measured before that counts no more.
         """
         of_app = [] if app_id is None else [app_id]
         identity = address([workload["hash"], dict(settings), *of_app])
         with self._transaction() as connection:
-            known = connection.scalar(
-                select(studies.c.id)
-                .where(studies.c.identity == identity, studies.c.state == "running")
-                .order_by(studies.c.id.desc())
+            unfinished = select(studies.c.id).where(
+                studies.c.identity == identity, studies.c.state == "running"
             )
+            if within_s is not None:
+                unfinished = unfinished.where(_last_change() >= self._now - within_s)
+            known = connection.scalar(unfinished.order_by(studies.c.id.desc()))
             if known is not None:
                 return StudyRow(known, resumed=True)
             row = {
@@ -108,14 +112,15 @@ class StudyRepository(Repository):
             return StudyRow(inserted[0], resumed=False)
 
     def finish(self, study: int, outcome: Mapping[str, Any]) -> None:
-        """Record that a study ended, with its outcome."""
+        """Record that a study ended, with its outcome. One that has ended never changes."""
         values = {
             "state": "finished",
             "outcome": dict(outcome),
             "finished_at": int(self._clock.time()),
         }
         with self._transaction() as connection:
-            connection.execute(update(studies).where(studies.c.id == study).values(values))
+            running = update(studies).where(studies.c.id == study, studies.c.state == "running")
+            connection.execute(running.values(values))
 
     def measured_configs(self, workload_hash: str, *, besides: int) -> list[Config]:
         """Configs that were measured on this workload in other studies than ``besides``."""
@@ -127,6 +132,19 @@ class StudyRepository(Repository):
         )
         with self._reading() as connection:
             return [_config(c) for c in connection.scalars(query)]
+
+    def progress(self, app_id: int) -> tuple[int, int]:
+        """How many trials of an app's studies finished, and the newest: another pair means that
+        :meth:`measured` finds something else."""
+        query = (
+            select(func.count(), func.coalesce(func.max(trials.c.id), 0))
+            .join(studies, studies.c.id == trials.c.study_id)
+            .where(studies.c.app_id == app_id, trials.c.split == "search")
+            .where(trials.c.state == "finished")
+        )
+        with self._reading() as connection:
+            count, newest = connection.execute(query).one()
+        return count, newest
 
     def measured(self, app_id: int, limit: int) -> list[tuple[Config, Mapping[str, float]]]:
         """Configs that an app's studies measured, with their metrics, the newest first."""
@@ -143,12 +161,25 @@ class StudyRepository(Repository):
 
 
 class SqlTrialLog(Repository):
-    """The trials of one side of a study; see :class:`autorag.ports.TrialLog`."""
+    """The trials of one side of a study; see :class:`autorag.ports.TrialLog`.
 
-    def __init__(self, source: Engine | Connection, clock: Clock, study: int, split: str) -> None:
+    Args:
+        runner: who runs the study, never used before: what is running can then be ended by its
+            runner alone. None is for trials that one process starts and another one ends.
+    """
+
+    def __init__(
+        self,
+        source: Engine | Connection,
+        clock: Clock,
+        study: int,
+        split: str,
+        runner: str | None = None,
+    ) -> None:
         super().__init__(source, clock)
         self._study = study
         self._split = split
+        self._runner = runner
 
     def trials(self) -> list[Trial]:
         query = select(trials).where(*self._mine()).order_by(trials.c.number)
@@ -163,6 +194,7 @@ class SqlTrialLog(Repository):
             "config": config.to_json(),
             "config_hash": config.hash_hex,
             "state": "running",
+            "reason": self._runner,
             **{c: {} for c in ("metrics", "stages", "build_s", "conditions")},
             "reused": [],
             "seconds": 0.0,
@@ -179,6 +211,7 @@ class SqlTrialLog(Repository):
             "reused": list(measurement.reused),
             "build_s": dict(measurement.build_s),
             "conditions": dict(measurement.conditions),
+            "reason": None,
         }
 
         def add_queries(connection: Connection, trial: int) -> None:
@@ -190,6 +223,10 @@ class SqlTrialLog(Repository):
 
     def close(self, number: int, state: TrialState, reason: str, seconds: float) -> None:
         self._end(number, {"state": state, "reason": reason}, seconds, lambda *_: None)
+
+    def discard(self, number: int) -> None:
+        with self._transaction() as connection:
+            connection.execute(delete(trials).where(*self._running(number)))
 
     def discard_running(self) -> int:
         running = delete(trials).where(*self._mine(), trials.c.state == "running")
@@ -209,6 +246,11 @@ class SqlTrialLog(Repository):
     def _mine(self) -> tuple[Any, ...]:
         return trials.c.study_id == self._study, trials.c.split == self._split
 
+    def _running(self, number: int) -> tuple[Any, ...]:
+        """The trial of this number that is this log's to end."""
+        running = (*self._mine(), trials.c.number == number, trials.c.state == "running")
+        return running if self._runner is None else (*running, trials.c.reason == self._runner)
+
     def _end(
         self,
         number: int,
@@ -216,14 +258,20 @@ class SqlTrialLog(Repository):
         seconds: float,
         also: Callable[[Connection, int], None],
     ) -> None:
-        running = (*self._mine(), trials.c.number == number, trials.c.state == "running")
         ended = {**values, "seconds": seconds, "finished_at": int(self._clock.time())}
         with self._transaction(f"trial {number} could not be recorded") as connection:
-            trial = connection.scalar(select(trials.c.id).where(*running))
+            end = update(trials).where(*self._running(number)).values(ended)
+            trial = connection.scalar(end.returning(trials.c.id))
             if trial is None:
-                raise StoreError(f"trial {number} is not running: finished trials never change")
-            connection.execute(update(trials).where(trials.c.id == trial).values(ended))
+                raise StoreError(f"trial {number} is not running, or another process runs it")
             also(connection, trial)
+
+
+def _last_change() -> Any:
+    """When something last happened in a study."""
+    times = func.coalesce(trials.c.finished_at, trials.c.started_at)
+    newest = select(func.max(times)).where(trials.c.study_id == studies.c.id)
+    return func.coalesce(newest.scalar_subquery(), studies.c.created_at)
 
 
 def _trial(row: Row[Any]) -> Trial:
@@ -237,7 +285,7 @@ def _trial(row: Row[Any]) -> Trial:
         build_s=row.build_s,
         conditions=row.conditions,
         seconds=row.seconds,
-        reason=row.reason,
+        reason=None if row.state == "running" else row.reason,
     )
 
 

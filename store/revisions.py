@@ -27,14 +27,17 @@ class RevisionRepository(Repository):
         mine = revisions.c.app_id == app_id
         with self._transaction("the revision could not be recorded") as connection:
             last = connection.scalar(select(func.max(revisions.c.number)).where(mine)) or 0
-            new = Revision(last + 1, dict(config), "proposed", origin, reason, self._now)
+            new = Revision(last + 1, dict(config), None, "proposed", origin, reason, self._now)
             row = {f.name: getattr(new, f.name) for f in fields(Revision)}
             connection.execute(insert(revisions), {"app_id": app_id, **row})
         return new
 
-    def activate(self, app_id: int, number: int) -> None:
+    def activate(self, app_id: int, number: int, delivered: Mapping[str, Any]) -> None:
         """Make a proposed revision the active one; the active one and what was proposed before it
         are superseded.
+
+        Args:
+            delivered: what of it the app gets.
 
         Raises:
             NotFoundError: there is no such revision.
@@ -51,7 +54,9 @@ class RevisionRepository(Repository):
                     f"revision {number} is {state}, not proposed", key="revision", value=number
                 )
             connection.execute(others.values(state="superseded", ended_at=self._now))
-            connection.execute(mine.values(state="active", activated_at=self._now))
+            connection.execute(
+                mine.values(state="active", delivered=dict(delivered), activated_at=self._now)
+            )
 
     def get(self, app_id: int, number: int) -> Revision:
         """One revision.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Engine, select, tuple_
+from sqlalchemy import Connection, Engine, select
 
 from autorag.histogram import Histogram
 from store import bulk
@@ -16,7 +16,6 @@ from store.tables import observations, rollups, sources
 
 HOUR_S = 3_600
 REVISION_CHARS = 120
-LOOKED_UP = 200
 
 MEASURED = tuple(
     observations.c[name]
@@ -41,7 +40,7 @@ def roll_up(connection: Connection, rows: Sequence[Any], *, besides: str) -> Non
     """Add observations, as :data:`MEASURED`, to the histograms of their hours, but for those of the
     app ``besides``. A value that is not finite, or has no weight, is not in any."""
     made = _histograms(rows, _senders(connection, {row[0] for row in rows}), besides)
-    known = _known(connection, list(made))
+    known = _known(connection, made.keys())
     merged = [
         (*key, (known[key].merge(new) if key in known else new).to_bytes())
         for key, new in made.items()
@@ -85,14 +84,22 @@ def _senders(connection: Connection, ids: Collection[int]) -> dict[int, tuple[st
     return {id_: (app, (revision or "")[:REVISION_CHARS]) for id_, app, revision in found}
 
 
-def _known(connection: Connection, keys: Sequence[RollupKey]) -> dict[RollupKey, Histogram]:
-    """The histograms that are there."""
+def _known(connection: Connection, keys: Collection[RollupKey]) -> dict[RollupKey, Histogram]:
+    """The histograms of these keys that are there. (SQLite would read the whole table to find rows
+    by their keys as tuples.)"""
+    groups: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for key in keys:
+        groups[key.app, key.revision].add(key.hour)
     known: dict[RollupKey, Histogram] = {}
-    named = tuple_(*rollups.primary_key)
-    for i in range(0, len(keys), LOOKED_UP):
-        some = select(rollups).where(named.in_(keys[i : i + LOOKED_UP]))
-        for *key, raw in connection.execute(some):
-            known[RollupKey(*key)] = Histogram.from_bytes(raw)
+    c = rollups.c
+    for (app, revision), hours in groups.items():
+        mine = select(rollups).where(
+            c.app == app, c.hour.in_(sorted(hours)), c.revision == revision
+        )
+        for *parts, raw in connection.execute(mine):
+            key = RollupKey(*parts)
+            if key in keys:
+                known[key] = Histogram.from_bytes(raw)
     return known
 
 

@@ -77,6 +77,7 @@ revisions = Table(
     Column("app_id", _Key, ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("config", JSON, nullable=False),
+    Column("delivered", JSON),
     Column("state", String(16), nullable=False),
     Column("origin", String(16), nullable=False),
     Column("reason", Text),
@@ -84,7 +85,8 @@ revisions = Table(
     Column("activated_at", BigInteger),
     Column("ended_at", BigInteger),
 )
-"""What an app was or is to run with: proposed, active or superseded."""
+"""What an app was or is to run with: proposed, active or superseded. ``delivered`` is what of
+``config`` it got."""
 
 acks = Table(
     "acks",

@@ -137,7 +137,7 @@ class TelemetryStore:
         """Add a batch of observations that no spans tell of, all of them or none.
 
         Args:
-            batch: 16 bytes that it is known by.
+            batch: bytes that it is known by; not 16 of them, so that no trace has its id.
 
         Returns:
             whether it was added: False when this batch was there already.

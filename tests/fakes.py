@@ -65,10 +65,14 @@ class FakeMeasurer:
 
 @dataclass
 class MemoryTrialLog:
-    """Trials in memory."""
+    """Trials in memory; ``again`` makes another process's log of the same study."""
 
     _trials: dict[int, Trial] = field(default_factory=dict)
     _queries: dict[int, list[QueryResult]] = field(default_factory=dict)
+    _runners: dict[int, object] = field(default_factory=dict)
+
+    def again(self) -> MemoryTrialLog:
+        return MemoryTrialLog(self._trials, self._queries, self._runners)
 
     def trials(self) -> list[Trial]:
         return [self._trials[n] for n in sorted(self._trials)]
@@ -77,6 +81,7 @@ class MemoryTrialLog:
         if number in self._trials:
             raise StoreError(f"trial {number} is there already")
         self._trials[number] = Trial(number, config, "running")
+        self._runners[number] = self
 
     def finish(self, number: int, measurement: Measurement, seconds: float) -> None:
         config, m = self._running(number).config, measurement
@@ -99,6 +104,10 @@ class MemoryTrialLog:
         running = self._running(number)
         self._trials[number] = replace(running, state=state, reason=reason, seconds=seconds)
 
+    def discard(self, number: int) -> None:
+        if self._is_mine(number):
+            del self._trials[number]
+
     def discard_running(self) -> int:
         running = [t.number for t in self.trials() if t.state == "running"]
         for number in running:
@@ -109,9 +118,13 @@ class MemoryTrialLog:
         return self._queries.get(number, [])
 
     def _running(self, number: int) -> Trial:
-        if number not in self._trials or self._trials[number].state != "running":
-            raise StoreError(f"trial {number} is not running: finished trials never change")
+        if not self._is_mine(number):
+            raise StoreError(f"trial {number} is not running, or another process runs it")
         return self._trials[number]
+
+    def _is_mine(self, number: int) -> bool:
+        running = number in self._trials and self._trials[number].state == "running"
+        return running and self._runners[number] is self
 
 
 @dataclass

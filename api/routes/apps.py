@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -30,7 +31,7 @@ from api.schema import (
 )
 from api.service import Service
 from autorag.apps import SCOPES
-from autorag.errors import ConflictError
+from autorag.errors import AddressError, ConflictError, ForbiddenError
 from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
 from autorag.objective import DEFAULT_OBJECTIVE, EVALUATOR_OBJECTIVE, parse_objective
@@ -72,7 +73,7 @@ class Registration(Body):
     objective: ObjectiveText | None = None
     settings: Annotated[Values, Field(examples=[{"retrieve.k": 10}])] = {}
     restarts: Restarts = "auto"
-    webhook: Url | None = None
+    webhook: Annotated[Url | None, Field(description="Kept; nothing is sent to it yet.")] = None
 
 
 class Registered(View):
@@ -162,6 +163,7 @@ async def register_app(
     goal = body.objective or _default_objective(service, body.space)
     new = NewApp(body.name, body.space, _objective(goal), body.restarts, body.webhook)
     secret = await secret_for(request, key)
+    await _disown_left_over(service, body.name)
 
     def work(session: Session) -> tuple[int, Any]:
         app = delivery.register(session, new, body.settings, service.spaces.of)
@@ -217,13 +219,10 @@ async def change_app(app: AppName, body: Changes, _: Admin, service: ServiceOf) 
     responses={204: {"description": "Deleted"}, **errors(404)},
 )
 async def delete_app(app: AppName, _: Admin, service: ServiceOf) -> Response:
-    """Delete the app and all its data. Its telemetry is nobody's at once, and a prune job deletes
-    it."""
-    found = await service.read(lambda session: session.apps.get(app))
-    await service.disown(app)
+    """Delete the app and all its data. Its telemetry is nobody's, and a prune job deletes it."""
 
     def work(session: Session) -> None:
-        session.apps.delete(found.id)
+        session.apps.delete(session.apps.get(app, lock=True).id)
         try:
             session.jobs.enqueue("prune", None, {})
         except ConflictError:
@@ -231,7 +230,8 @@ async def delete_app(app: AppName, _: Admin, service: ServiceOf) -> Response:
 
     await service.write(work)
     service.keys.forget()
-    service.attribution.outdated()
+    await service.attribution.refresh(service.database)
+    await service.disown(app)
     return Response(status_code=204)
 
 
@@ -240,12 +240,17 @@ async def delete_app(app: AppName, _: Admin, service: ServiceOf) -> Response:
     operation_id="set_workload",
     responses={200: {"model": AppView}, **errors(404, *WITH_BODY)},
 )
-async def set_workload(app: AppName, body: Workload, _: Describes, service: ServiceOf) -> Response:
-    """Say what a tune of this app measures."""
+async def set_workload(
+    app: AppName, body: Workload, caller: Describes, service: ServiceOf
+) -> Response:
+    """Say what a tune of this app measures. With an app's own key, its documents lie in the folder
+    of its name."""
+    if body.evaluator is not None and "?" in body.evaluator:
+        raise AddressError("evaluator: expected a URL without a query", key="evaluator")
     await _check_url(service, "evaluator", body.evaluator)
     for name in ("docs", "queries"):
         if (path := getattr(body, name)) is not None:
-            data_path(service.settings, path, name)
+            _check_owner(caller, app, data_path(service.settings, path, name), service, name)
     features = None if body.features is None else body.features.to_json()
     if features is not None:
         WorkloadFeatures.from_json(features)
@@ -286,6 +291,19 @@ def _default_objective(service: Service, declaration: Any) -> str:
     """An app whose number of contexts is not known here cannot be held to their tokens."""
     knobs = {knob.name for knob in service.spaces.declared(declaration)}
     return str(DEFAULT_OBJECTIVE if "generate.contexts" in knobs else EVALUATOR_OBJECTIVE)
+
+
+def _check_owner(caller: Caller, app: str, path: Path, service: Service, key: str) -> None:
+    """Refuse documents of others: who names them gets to see questions about them."""
+    root = service.settings.data_dir
+    if not caller.key.admin and root is not None and not path.is_relative_to(root / app):
+        raise ForbiddenError(f"{key}: with the app's key, only what lies in the folder {app!r}")
+
+
+async def _disown_left_over(service: Service, name: str) -> None:
+    """What came in late for a deleted app of this name is not the new one's."""
+    if name not in await service.read(lambda session: session.apps.names()):
+        await service.disown(name)
 
 
 async def _check_url(service: Service, key: str, url: str | None) -> None:

@@ -63,6 +63,7 @@ class RevisionView(View):
     number: int
     state: Literal["proposed", "active", "superseded"]
     config: dict[str, Any]
+    delivered: dict[str, Any] | None
     origin: str
     reason: str | None
     created_at: int

@@ -102,11 +102,12 @@ async def set_documents(
 ) -> Response:
     """Send the manifest of the app's documents. With an equal Merkle root nothing changed and
     nothing restarts. When documents changed, settings that waited for that are delivered."""
-    body = await asyncio.to_thread(_parsed, await request.body())
-    for _try in range(TRIES):
-        answer = await _compare_and_set(service, app, body)
-        if answer is not None:
-            return json_answer(200, answer)
+    async with service.comparing:
+        body = await asyncio.to_thread(_parsed, await request.body())
+        for _try in range(TRIES):
+            answer = await _compare_and_set(service, app, body)
+            if answer is not None:
+                return json_answer(200, answer)
     raise ConflictError("the documents are being changed by somebody else", key="documents")
 
 
@@ -182,5 +183,5 @@ def _set(
     session.manifests.change(found.id, after, changes)
     session.apps.change(found.id, root=after.root, documents_version=version + 1)
     if found.policy == "auto" and not found.frozen:
-        delivery.release(session, found, service.spaces.of)
+        delivery.release(session, found, "documents changed", service.spaces.of)
     return True

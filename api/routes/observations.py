@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from api.auth import Caller, opened
 from api.once import IdempotencyKey, json_answer
 from api.routes.common import ServiceOf
 from api.schema import WITH_BODY, AppName, Body, Name, View, described, errors
-from autorag.hashing import address
+from autorag.hashing import ADDRESS_BYTES, address, bytes_address
 from autorag.telemetry import Observation, Source
 
 router = APIRouter(tags=["telemetry"])
 
 MOST_OBSERVATIONS = 5_000
-TRACE_ID_BYTES = 16
 LATEST = 2**33
 """Seconds since the epoch that a moment may be (the year 2242)."""
 
@@ -83,37 +81,42 @@ class Accepted(View):
     responses={200: {"model": Accepted}, **errors(404, *WITH_BODY)},
 )
 async def report(
-    app: AppName, body: Batch, _: Ingests, service: ServiceOf, key: IdempotencyKey = None
+    app: AppName,
+    request: Request,
+    body: Batch,
+    _: Ingests,
+    service: ServiceOf,
+    key: IdempotencyKey = None,
 ) -> Response:
-    """Report measured values. They are on disk when this is answered. An idempotency key is as good
-    as a name of the batch."""
+    """Report measured values. They are on disk when this is answered. The same batch name, or the
+    same idempotency key with the same body, counts once."""
     app_id = (await service.read(lambda session: session.apps.settings(app))).app_id
     now = int(service.clock.time())
     revision = str(body.revision) if body.revision is not None else None
     source = Source(app, app, revision, body.document_version, body.instance, body.host, None, None)
-    rows = [
-        (
-            service.attribution.with_revision(source, now if o.at is None else o.at),
-            Observation(
-                o.at if o.at is not None else now,
-                o.phase,
-                o.stage,
-                o.metric,
-                o.value,
-                o.unit,
-                1.0,
-                o.weight,
-            ),
-        )
-        for o in body.observations
-    ]
-    batch_id = _batch_id([app_id, body.instance, body.batch or key])
+    sources: dict[int, Source] = {}
+    rows = []
+    for told in body.observations:
+        at = now if told.at is None else told.at
+        if at not in sources:
+            sources[at] = service.attribution.with_revision(source, at)
+        rows.append((sources[at], _observation(told, at)))
+    if body.batch is None and key is not None:
+        named: Any = [key, bytes_address(await request.body())]
+    else:
+        named = body.batch
+    batch_id = _batch_id(named, app_id, body.instance)
     new = await asyncio.wrap_future(service.telemetry.add_observations(batch_id, rows))
     return json_answer(200, {"accepted": len(rows) if new else 0, "duplicate": not new})
 
 
-def _batch_id(named: Sequence[Any]) -> bytes:
-    """16 bytes that name the batch; random where its own name, the last, is None."""
-    if named[-1] is None:
-        return secrets.token_bytes(TRACE_ID_BYTES)
-    return bytes.fromhex(address(named))[:TRACE_ID_BYTES]
+def _observation(told: ObservationBody, at: int) -> Observation:
+    what = (told.stage, told.metric, told.value, told.unit)
+    return Observation(at, told.phase, *what, weight=told.weight)
+
+
+def _batch_id(named: Any, *of: Any) -> bytes:
+    """Bytes that name the batch; random ones where it has no name."""
+    if named is None:
+        return secrets.token_bytes(ADDRESS_BYTES)
+    return bytes.fromhex(address([named, *of]))

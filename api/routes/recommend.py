@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.auth import Anyone, allow
 from api.once import json_answer
-from api.recommending import Question, recommend
+from api.recommending import Question
 from api.routes.common import ServiceOf
 from api.routes.described import Features, HardwareBody, ObjectiveText
 from api.schema import APP_NAME, WITH_BODY, Body, View, described, errors
@@ -66,5 +66,5 @@ async def recommend_config(body: Asked, caller: Anyone, service: ServiceOf) -> R
         WorkloadFeatures.from_json(features)
     objective = parse_objective(body.objective) if body.objective is not None else None
     question = Question(app, objective, features, body.alternatives)
-    answer = await service.read(lambda session: recommend(session, service.spaces, question))
+    answer = await service.read(lambda session: service.recommender.recommend(session, question))
     return json_answer(200, answer)

@@ -161,14 +161,13 @@ async def acknowledge(
 
     def work(session: Session) -> tuple[int, Any]:
         found = session.apps.get(app)
-        session.revisions.get(found.id, body.revision)
-        current = body.revision == found.revision
-        wrong = mismatches(found.settings, body.values) if current else {}
+        revision = session.revisions.get(found.id, body.revision)
+        wrong = mismatches(revision.delivered or {}, body.values)
         ack = session.acks.record(
             found.id,
             Ack(body.instance, body.revision, body.state, body.values, wrong, body.error),
         )
-        return 200, {"ack": ack_view(ack), "current": current}
+        return 200, {"ack": ack_view(ack), "current": body.revision == found.revision}
 
     answer = await answer_once(request, caller, key, work)
     service.attribution.outdated()

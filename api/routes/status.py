@@ -27,7 +27,7 @@ ASK = {"WWW-Authenticate": 'Basic realm="AutoRAG: the admin key is the password"
     openapi_extra={"security": [{"password": []}, {"key": []}]},
 )
 async def status(request: Request, service: ServiceOf) -> Response:
-    """Apps, jobs and what has arrived, on one page. Browsers give the admin key as a password."""
+    """Apps, their instances and jobs on one page. Browsers give the admin key as a password."""
     header = request.headers.get("authorization")
     try:
         caller = await identify(request, bearer(header) or password(header))

@@ -8,11 +8,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from autorag.errors import StoreError
+
 FOLDER = Path(__file__).parent
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the schema to the newest revision; one transaction, safe for processes that race."""
+    """Bring the schema to the newest revision; one transaction, safe for processes that race.
+
+    Raises:
+        StoreError: a newer AutoRAG made it.
+    """
     with engine.begin() as connection:
         upgrade_within(connection)
 
@@ -27,8 +33,10 @@ def upgrade_within(connection: Connection, revision: str | None = None) -> None:
         # Control and telemetry, which have a lock each, are the same database there.
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
     wanted = revision or head()
-    if current(connection) == wanted:
+    found = current(connection)
+    if found == wanted:
         return
+    check_known(found)
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, wanted)
@@ -42,6 +50,16 @@ def current(connection: Connection) -> str | None:
         return None
     found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
     return found
+
+
+def check_known(revision: str | None) -> None:
+    """Refuse a schema that is newer than this code.
+
+    Raises:
+        StoreError: a newer AutoRAG made it.
+    """
+    if revision is not None and revision not in known():
+        raise StoreError(f"its schema ({revision}) was made by a newer AutoRAG")
 
 
 def head() -> str:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -26,12 +27,12 @@ from autorag.ports import Measurement
 from autorag.queries import Query
 from autorag.workload import Workload
 from collectors.http_evaluator import BATCH, HttpMeasurer, check_evaluator
-from collectors.outbound import Outbound, parse_networks
+from collectors.outbound import Outbound
 from tests.autorag.pipeline.corpus import documents, queries, workload
 from tests.evaluator import Change, Row, config, evaluating
 from tests.loopback import Reply, serving
 
-LOOPBACK = Outbound(parse_networks("127.0.0.0/8", "networks"))
+LOOPBACK = Outbound([ip_network("127.0.0.0/8")])
 IDS = [q.id for q in queries()]
 RANKING = {"recall_at_1", "recall_at_5", "recall_at_10", "ndcg_at_10", "mrr_at_10"}
 LATENCY = {"latency_p50_ms", "latency_p95_ms"}

@@ -14,6 +14,9 @@ CONFIG = Config((("retrieve.mode", "dense"), ("chunk.tokens", 256), ("chunk.over
 OTHER = Config((("retrieve.mode", "lexical"), ("chunk.tokens", 64)))
 
 _floats = st.floats(allow_nan=False, allow_infinity=False)
+_characters = st.characters(codec="utf-8", exclude_characters="\0")
+"""That every database holds."""
+
 _names = st.text("abcdefghijk_0123456789", min_size=1, max_size=12)
 _metrics = st.dictionaries(_names, _floats, max_size=4)
 _ids = st.binary(min_size=ADDRESS_BYTES, max_size=ADDRESS_BYTES).map(bytes.hex)
@@ -32,7 +35,7 @@ def _query_results(draw: st.DrawFn, query: str) -> QueryResult:
 @st.composite
 def measurements(draw: st.DrawFn) -> Measurement:
     """Measurements with anything in them that may be."""
-    asked = draw(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), max_size=4))
+    asked = draw(st.lists(st.text(_characters, min_size=1), max_size=4))
     return Measurement(
         draw(_metrics),
         draw(st.dictionaries(_stages, _metrics, max_size=3)),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, insert, select
 
-from autorag.errors import ConflictError, InputError, NotFoundError, StoreError
+from autorag.errors import ConflictError, InputError, NotFoundError
 from store.apps import AppRepository
 from store.engine import reading
 from store.keys import MOST_LIVE, Key, KeyRepository
@@ -58,7 +58,7 @@ class TestAdminKeys:
 
     def test_a_key_is_there_once(self, keys: KeyRepository) -> None:
         keys.add(MADE, origin="generated")
-        with pytest.raises(StoreError, match="key could not be recorded") as caught:
+        with pytest.raises(ConflictError, match="made before") as caught:
             keys.add(MADE, origin="generated")
         assert MADE not in str(caught.value)
 

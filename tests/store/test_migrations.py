@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData, create_engine, insert, inspect, select, text
 
+from autorag.errors import StoreError
 from autorag.histogram import Histogram
 from store import migrations
 from store.acks import AckRepository
@@ -142,6 +143,16 @@ def test_upgrading_again_changes_nothing(fresh: Engine) -> None:
     before = dump(fresh)
     migrations.upgrade(fresh)
     assert dump(fresh) == before
+
+
+def test_a_schema_that_a_newer_version_made_is_refused_and_stays(backend: Backend) -> None:
+    newer = text("UPDATE alembic_version SET version_num = '9999'")
+    with backend.engine.begin() as connection:
+        connection.execute(newer)
+    before = schema(backend.engine)
+    with pytest.raises(StoreError, match=r"cannot open .*schema \(9999\) was made by a newer"):
+        open_database(backend.url)
+    assert schema(backend.engine) == before
 
 
 def test_a_migration_that_fails_leaves_nothing(

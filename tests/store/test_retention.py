@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, func, insert, select
+from sqlalchemy import Engine, delete, event, func, insert, select
 
 from autorag.errors import StoreError
 from autorag.histogram import Histogram
@@ -497,6 +497,27 @@ def fill(engine: Engine) -> None:
 def raw_rows(engine: Engine) -> int:
     with reading(engine) as connection:
         return connection.scalar(select(func.count()).select_from(tables.observations)) or 0
+
+
+def test_adding_to_histograms_reads_no_others(tmp_path: Path) -> None:
+    asked: list[tuple[str, Any]] = []
+    with kept_open(sqlite_url(tmp_path / "a.db")) as stored:
+        stored.clock.now = START
+        add(stored, "a", (SHOP, measured(1.0)))
+        stored.clock.advance(DAYS * DAY_S + 1)
+        engine = stored.look(lambda engine: engine)
+
+        def before(*arguments: Any) -> None:
+            asked.append((arguments[2], arguments[3]))
+
+        event.listen(engine, "before_cursor_execute", before)
+        pruned(stored)
+        event.remove(engine, "before_cursor_execute", before)
+        (found,) = ((sql, values) for sql, values in asked if "rollups.histogram" in sql)
+        with engine.connect() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {found[0]}", found[1]).all()
+    assert "SCAN" not in str(plan)
+    assert all(f"{name}=?" in str(plan) for name in ("app", "hour", "revision"))
 
 
 def test_a_chunk_that_kept_the_lock_too_long_makes_the_next_smaller() -> None:

@@ -72,6 +72,7 @@ def _delivery() -> None:
         _app_id(primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("config", sa.JSON, nullable=False),
+        sa.Column("delivered", sa.JSON),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("origin", sa.String(16), nullable=False),
         sa.Column("reason", sa.Text),

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.api.working import Place
 KEY = "an-admin-key-for-tests-only"
 HOOK = Path(__file__).parent / "hook"
 WITHIN_S = 60.0
+SHOWN_CHARS = 2000
 MOST_REQUESTS = 24
 """Fewer than clients, so that some are answered 503 without any kill."""
 
@@ -49,7 +51,8 @@ class Victim:
 
     Attributes:
         url: of its database.
-        errors: messages that it logged as errors.
+        errors: what it logged as errors.
+        failures: of these what it did not foresee, with the end of the traceback.
     """
 
     command: Command
@@ -60,13 +63,15 @@ class Victim:
     process: subprocess.Popen[bytes] | None = None
     lives: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    @property
+    @cached_property
     def place(self) -> Place:
+        """Its home, to look for processes."""
         engine = connect(self.url)
         return Place(self.command, self.data, engine, Database(engine, SystemClock()))
 
@@ -232,15 +237,19 @@ class Victim:
         return self.command.home.with_name("points")
 
     def _note_errors(self) -> None:
+        bare: list[str] = []
         for line in self._said().read_text(encoding="utf-8").splitlines():
             try:
                 told: dict[str, Any] = json.loads(line)
-            except ValueError:  # a greeting, or cut short by a kill
-                if "Traceback" in line:
-                    self.errors[line] += 1
+            except ValueError:  # a greeting, a traceback of no logger, or cut short by a kill
+                bare.append(line)
                 continue
-            if told["level"] in ("ERROR", "CRITICAL"):
-                self.errors[f"{told['message']} {told.get('exc_info', '')[-400:]}".strip()] += 1
+            if "exc_info" in told:
+                self.failures[f"{told['message']} {told['exc_info'][-SHOWN_CHARS:]}"] += 1
+            elif told["level"] in ("ERROR", "CRITICAL"):
+                self.errors[told["message"]] += 1
+        if any("Traceback" in line for line in bare):
+            self.failures["\n".join(bare)[-SHOWN_CHARS:]] += 1
 
 
 def new_victim(folder: Path, url: str, data: Path, workers: int) -> Victim:

@@ -72,10 +72,33 @@ def test_an_app_is_changed_where_it_is_said(admin: httpx2.Client, app: App) -> N
     assert [changed[name] for name in same] == [before[name] for name in same]
 
 
-def test_a_space_that_does_not_hold_the_settings_is_refused(admin: httpx2.Client, app: App) -> None:
+LIMIT = {"name": "search.limit", "type": "int", "low": 1, "high": 100, "default": 10}
+BEAM = {"name": "search.beam", "type": "int", "low": 1, "high": 64, "default": 8}
+
+
+def test_a_space_that_does_not_hold_the_settings_is_refused(
+    admin: httpx2.Client, register: Register
+) -> None:
+    app = register(space={"knobs": [LIMIT]}, settings={"search.limit": 90})
     before = ok(admin.get(app.url()))
-    refused(admin.patch(app.url(), json={"space": {"reference": ["retrieve.k"]}}), 400)
+    narrow = {"knobs": [{**LIMIT, "high": 50}]}
+    problem = refused(admin.patch(app.url(), json={"space": narrow}), 400)
+    assert (problem["key"], problem["value"]) == ("search.limit", 90)
     assert ok(admin.get(app.url())) == before
+
+
+def test_knobs_come_and_go_and_the_others_keep_their_values(
+    admin: httpx2.Client, register: Register
+) -> None:
+    app = register(space={"knobs": [LIMIT]}, settings={"search.limit": 90})
+    more = ok(admin.patch(app.url(), json={"space": {"knobs": [LIMIT, BEAM]}}))
+    assert more["settings"] == {"search.limit": 90, "search.beam": 8}
+    assert (more["revision"], more["pending"]) == (2, {})
+    app.propose(search__beam=16)
+    fewer = ok(admin.patch(app.url(), json={"space": {"knobs": [BEAM]}}))
+    assert fewer["settings"] == {"search.beam": 16}
+    whole = ok(admin.patch(app.url(), json={"space": None}))
+    assert whole["settings"]["retrieve.k"] == 10
 
 
 def test_a_deleted_app_is_gone_with_its_key(admin: httpx2.Client, register: Register) -> None:
@@ -97,10 +120,21 @@ def test_a_name_can_be_used_again_after_deleting(admin: httpx2.Client, register:
 
 def test_documents_lie_under_the_data_folder(service: Serving, app: App) -> None:
     data = service.home.parent / "data"
-    (data / "mine").mkdir(exist_ok=True)
-    (data / "mine" / "a.txt").write_text("Some text.", encoding="utf-8")
-    shown = ok(app.client.put(app.url("/workload"), json={"docs": "mine"}))
-    assert shown["workload"]["docs"] == "mine"
+    (data / app.name / "docs").mkdir(parents=True)
+    (data / app.name / "docs" / "a.txt").write_text("Some text.", encoding="utf-8")
+    docs = f"{app.name}/docs"
+    shown = ok(app.client.put(app.url("/workload"), json={"docs": docs}))
+    assert shown["workload"]["docs"] == docs
+
+
+def test_an_app_cannot_name_the_documents_of_another(
+    service: Serving, admin: httpx2.Client, register: Register
+) -> None:
+    one, two = register(), register()
+    (service.home.parent / "data" / two.name).mkdir()
+    problem = refused(one.client.put(one.url("/workload"), json={"docs": two.name}), 403)
+    assert "docs" in problem["detail"]
+    ok(admin.put(one.url("/workload"), json={"docs": two.name}))
 
 
 @pytest.mark.parametrize(

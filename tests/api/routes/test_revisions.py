@@ -54,11 +54,13 @@ def test_one_cannot_go_back_to_what_is_active_or_never_was(app: App) -> None:
 
 
 def test_a_frozen_app_changes_nothing_until_it_is_thawed(app: App) -> None:
+    tag = app.client.get(app.url("/settings")).headers["etag"]
     ok(app.client.post(app.url("/freeze")))
     assert app.propose(retrieve__k=20)["state"] == "proposed"
     app.propose(retrieve__k=30)
     assert app.settings()["settings"]["retrieve.k"] == 10
     assert app.settings()["frozen"]
+    assert app.client.get(app.url("/settings")).headers["etag"] != tag
     refused(app.client.post(app.url("/revisions/1/rollback")), 409)
     ok(app.client.post(app.url("/freeze"), json={"frozen": False}))
     assert app.settings()["settings"]["retrieve.k"] == 30
@@ -86,7 +88,11 @@ def test_a_rebuild_waits_for_documents_and_rides_on_their_change(app: App) -> No
     assert manifest(app, {"a": "2"})["changed"] is True
     delivered = app.settings()
     assert delivered["settings"]["chunk.tokens"] == 128
-    assert delivered["pending"] == {}
+    assert (delivered["pending"], delivered["revision"]) == ({}, 3)
+    released, before = ok(app.client.get(app.url("/revisions")))["revisions"][:2]
+    assert (released["origin"], released["reason"]) == ("release", "documents changed")
+    assert released["delivered"] == released["config"] == before["config"]
+    assert before["delivered"]["chunk.tokens"] == 256
 
 
 def test_with_approval_it_waits_for_an_order(admin: httpx2.Client, register: Register) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.api.routes.conftest import App, Register, ok, refused
@@ -94,6 +95,17 @@ def test_a_trial_ends_once(app: App) -> None:
         app.url(f"/trials/{first['trial']}/result"), json={"failed": "not really"}
     )
     assert refused(again, 409)["value"] == first["trial"]
+
+
+def test_another_objective_begins_anew(app: App, admin: httpx2.Client) -> None:
+    first = asked(app)
+    ok(admin.patch(app.url(), json={"objective": "max mrr_at_10"}))
+    result = {"metrics": quality(first["config"])}
+    refused(app.client.post(app.url(f"/trials/{first['trial']}/result"), json=result), 409)
+    second = asked(app)
+    assert (second["number"], second["trial"] != first["trial"]) == (0, True)
+    told(app, second["trial"], metrics={"mrr_at_10": 0.5})
+    refused(app.client.post(app.url(f"/trials/{first['trial']}/result"), json=result), 409)
 
 
 def test_nobody_reports_another_apps_trial(app: App, register: Register) -> None:

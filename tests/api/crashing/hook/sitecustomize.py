@@ -16,7 +16,12 @@ import sys
 import threading
 from typing import Any
 
-_STATEMENT = re.compile(r"\s*(\w+(?: INTO| OR \w+ INTO)?)(?:(?s:.*?)\bFROM)?\s*(\w*)")
+_STATEMENT = re.compile(
+    r"\s*(?:(SELECT|DELETE)\b(?s:.*?)\bFROM\s+(\w+)|(\w+(?: OR \w+)?(?: INTO)?)\s*(\w*))"
+)
+
+_UNNAMED = ("SAVEPOINT", "RELEASE", "ROLLBACK")
+"""Statements whose names tell nothing."""
 
 
 def _role() -> str:
@@ -29,6 +34,15 @@ def _role() -> str:
         if part in command:
             return role
     return ""
+
+
+def _shown(statement: str) -> str:
+    """What a statement does, and to which table."""
+    found = _STATEMENT.match(statement)
+    if found is None:
+        return "a statement"
+    verb, *names = filter(None, found.groups())
+    return verb if verb in _UNNAMED else " ".join([verb, *names])
 
 
 def _arm(role: str, last: int, log: str) -> None:
@@ -49,13 +63,12 @@ def _arm(role: str, last: int, log: str) -> None:
 
     def statement(connection: Any, cursor: Any, text: str, *_: Any) -> None:
         if not connection.get_execution_options().get("autorag_reads"):
-            found = _STATEMENT.match(text)
-            point(f"before {' '.join(found.groups()).strip()}" if found else "before a statement")
+            point(f"before {_shown(text)}")
 
     def committing(connection: Any) -> None:
         here.reads = connection.get_execution_options().get("autorag_reads", False)
 
-    commit = DefaultDialect.do_commit
+    commit: Any = DefaultDialect.do_commit
 
     def do_commit(dialect: Any, connection: Any) -> None:
         if getattr(here, "reads", False):
