@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 SOONEST_S = 0.5
 AT_LEAST_EVERY_S = 30.0
+LOOKS_BACK_S = 86_400
+"""What began longer ago may be given the wrong revision, or none."""
+
 NS = 1_000_000_000
 
 Applied = Mapping[tuple[str, str], tuple[list[int], list[str]]]
@@ -73,7 +76,7 @@ class Attribution:
         self._known = await asyncio.to_thread(database.read, _read)
 
     async def keep_fresh(self, database: Database) -> None:
-        """Read again whenever that is due, for ever."""
+        """Read again whenever that is due, for ever, whatever fails."""
         while True:
             await asyncio.sleep(SOONEST_S)
             try:
@@ -86,6 +89,9 @@ class Attribution:
             except AutoragError as error:
                 log.warning("apps could not be read: %s", first_line(error))
                 self._stale.set()
+            except Exception:
+                log.exception("apps could not be read")
+                self._stale.set()
 
 
 def revision_at(applied: tuple[list[int], list[str]], start_ns: int) -> str | None:
@@ -97,7 +103,7 @@ def revision_at(applied: tuple[list[int], list[str]], start_ns: int) -> str | No
 
 def _read(session: Session) -> Known:
     applied: dict[tuple[str, str], tuple[list[int], list[str]]] = defaultdict(lambda: ([], []))
-    for app, instance, revision, when in session.acks.applied():
+    for app, instance, revision, when in session.acks.applied(session.now - LOOKS_BACK_S):
         times, revisions = applied[app, instance]
         times.append(when)
         revisions.append(str(revision))

@@ -25,6 +25,7 @@ from store.keys import Key, KeyRepository
 
 KEY_BYTES = 32
 KEY_FILE = "admin.key"
+NO_KEY = "no valid key: Authorization: Bearer KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ async def identify(request: Request, key: str | None) -> Caller:
         found = await request.app.state.service.keys.find(hash_)
         if found is not None:
             return Caller(found, hash_)
-    raise UnauthenticatedError("no valid key: Authorization: Bearer KEY")
+    raise UnauthenticatedError(NO_KEY)
 
 
 _documented = HTTPBearer(

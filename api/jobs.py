@@ -19,8 +19,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from api.cli.options import parse_duration
+from api.paths import data_path
 from api.settings import Settings
 from api.tuning import STRATEGIES
+from api.wiring import queries_beside
 from autorag.apps import App
 from autorag.errors import ConflictError, InputError, ObjectiveError, WorkCancelled
 from autorag.jobs import Job, JobKind
@@ -28,19 +30,12 @@ from autorag.objective import parse_objective
 from autorag.ports import SystemClock
 from autorag.space.given import Given
 from store.database import Database, Session
-from store.engine import open_telemetry
-from store.retention import Pruned, prune
+from store.pruning import prune_all
 
 MOST_TRIALS = 10_000
 MOST_QUERIES = 1_000_000
 LARGEST_SEED = 2**32 - 1
 LONGEST_BUDGET_S = 30 * 86_400.0
-
-ANSWERS_KEPT_S = 24 * 3600
-"""How long a request can be repeated with its idempotency key."""
-
-AT_ONCE = 1_000
-"""Rows deleted in one transaction."""
 
 _TUNE_TAKES = (
     "objective",
@@ -100,18 +95,38 @@ def check_arguments(kind: JobKind, arguments: Mapping[str, Any]) -> dict[str, An
     return {}
 
 
-def check_tunable(app: App) -> None:
+def check_tunable(app: App, settings: Settings) -> None:
     """
     Raises:
-        ConflictError: nobody has said what a tune of this app would measure.
+        ConflictError: nobody has said what a tune of this app would measure, or by which queries.
     """
     if app.docs is None and app.evaluator is None:
-        raise ConflictError(
-            f"app {app.name!r} has neither docs nor an evaluator: there is nothing to measure; "
-            f"give one with PUT /v1/apps/{app.name}/workload",
-            key="app",
-            value=app.name,
+        lacks = "neither docs nor an evaluator: there is nothing to measure"
+    elif app.docs is None:
+        lacks = "an evaluator but no docs: there is nothing to judge its answers by"
+    elif app.evaluator is not None and not _may_have_queries(app, app.docs, settings):
+        lacks = (
+            "an evaluator but neither queries nor queries.jsonl beside its docs: sentences cannot "
+            "be held out of an index that is not ours"
         )
+    else:
+        return
+    raise ConflictError(
+        f"app {app.name!r} has {lacks}; change it with PUT /v1/apps/{app.name}/workload",
+        key="app",
+        value=app.name,
+    )
+
+
+def _may_have_queries(app: App, docs: str, settings: Settings) -> bool:
+    """Whether there are queries with gold; also when the docs cannot be looked at, since why not
+    is for the job to say."""
+    try:
+        return (
+            app.queries is not None or queries_beside(data_path(settings, docs, "docs")) is not None
+        )
+    except InputError:
+        return True
 
 
 def run(context: JobContext) -> Mapping[str, Any]:
@@ -129,40 +144,18 @@ def run(context: JobContext) -> Mapping[str, Any]:
 
 
 def run_prune(context: JobContext) -> Mapping[str, Any]:
-    """Delete what is older than is kept: telemetry, jobs that ended, answers to requests."""
-    kept_s = context.settings.retention_days * 86_400
-    pruned = _prune_telemetry(context)
-    return {
-        **asdict(pruned),
-        "jobs": _forget(context, lambda s: s.jobs.forget(s.now - kept_s, AT_ONCE)),
-        "answers": _forget(context, lambda s: s.answers.forget(s.now - ANSWERS_KEPT_S, AT_ONCE)),
-    }
-
-
-def _prune_telemetry(context: JobContext) -> Pruned:
-    settings, engine = context.settings, open_telemetry(context.database_url)
-    try:
-        pruned = prune(
-            engine,
-            SystemClock(),
-            days=settings.retention_days,
-            rollup_days=settings.rollup_days,
-            progress=lambda done: context.progress(asdict(done)),
-            cancelled=context.cancelled,
-        )
-    finally:
-        engine.dispose()
-    context.check()
-    return pruned
-
-
-def _forget(context: JobContext, forget: Callable[[Session], int]) -> int:
-    """Delete in small transactions until nothing is left to delete; returns how many rows."""
-    deleted = 0
-    while (some := context.database.write(forget)) > 0:
-        deleted += some
-        context.check()
-    return deleted
+    """Delete what is older than is kept."""
+    pruned = prune_all(
+        context.database_url,
+        SystemClock(),
+        days=context.settings.retention_days,
+        rollup_days=context.settings.rollup_days,
+        progress=lambda done: context.progress(asdict(done)),
+        cancelled=context.cancelled,
+    )
+    if not pruned.complete:
+        raise WorkCancelled("cancelled")
+    return asdict(pruned)
 
 
 def _tune_arguments(given: Given) -> dict[str, Any]:

@@ -6,11 +6,11 @@ database, a moment later.
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 
+from api.threads import Reads
 from autorag.ports import Clock
-from store.database import Database
 from store.keys import Key
 
 KEPT_S = 1.0
@@ -20,30 +20,46 @@ MOST_KEYS = 10_000
 class KeyRing:
     """Keys by their hashes. Only what is let in is remembered."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, reads: Reads, clock: Clock) -> None:
+        self._reads = reads
         self._clock = clock
-        self._known: OrderedDict[str, tuple[Key, float]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
         self._forgotten = 0
+
+    def recognises(self, hash_: str) -> bool:
+        """Whether the key was live when it was looked up last."""
+        return hash_ in self._known
 
     async def find(self, hash_: str) -> Key | None:
         """The live key with this hash."""
         now = self._clock.monotonic()
         known = self._known.get(hash_)
-        if known is not None and now < known[1]:
-            return known[0]
+        if known is not None and known.asked_at == self._forgotten and now < known.until:
+            return known.key
         asked_at = self._forgotten
-        found: Key | None = await asyncio.to_thread(
-            self._database.read, lambda session: session.keys.find(hash_)
-        )
-        if found is not None and asked_at == self._forgotten:
-            self._known[hash_] = found, now + KEPT_S
+        found = await self._reads.read(lambda session: session.keys.find(hash_))
+        if found is None:
+            self._known.pop(hash_, None)
+        else:
+            self._known[hash_] = _Known(found, now + KEPT_S, asked_at)
             self._known.move_to_end(hash_)
-            while len(self._known) > MOST_KEYS:
+            if len(self._known) > MOST_KEYS:
                 self._known.popitem(last=False)
         return found
 
     def forget(self) -> None:
         """Look every key up again: some are revoked."""
         self._forgotten += 1
-        self._known.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A key that was live when it was looked up.
+
+    Attributes:
+        asked_at: how often keys had been forgotten by then.
+    """
+
+    key: Key
+    until: float
+    asked_at: int

@@ -1,6 +1,6 @@
 """What the service takes on at once: how often one may ask, how large and slow bodies may be, and
 how many requests are answered at the same time. What is beyond is refused at once, with a problem
-document that says when to come again; nothing queues without end.
+document that says when to come again; nothing queues without end. No body is read without a key.
 
 Health, metrics and the OTLP routes pass: the last have limits and answers of their own.
 """
@@ -8,28 +8,34 @@ Health, metrics and the OTLP routes pass: the last have limits and answers of th
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.bodies import Bodies, ClientGone
+from api.auth import NO_KEY
+from api.bodies import Bodies, Body, has_body
+from api.callers import Callers
 from api.metrics import Metrics
-from api.problems import RETRY_AFTER_S, Refusal, problem
-from api.rates import Rates
-from autorag.errors import TooManyError
+from api.problems import RETRY_AFTER_S, ClientGone, Refusal, problem, problem_of
+from autorag.errors import AutoragError, TooManyError, UnauthenticatedError
 
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked all the time, by machines."""
+
+OPEN = frozenset({"/", "/openapi.json"})
+"""Read no body."""
 
 TELEMETRY = frozenset({"/v1/traces", "/v1/logs", "/v1/metrics"})
 
 WAITED_S = "autorag.waited_s"
 """Where a scope tells for how long its request waited for news."""
+
+T = TypeVar("T")
 
 STATUSES: Mapping[int, dict[str, Any]] = {
     400: {"description": "The request cannot be read"},
@@ -43,13 +49,17 @@ STATUSES: Mapping[int, dict[str, Any]] = {
 
 class Limits:
     """ASGI middleware. It lets at most ``most_requests`` requests work, and ``most_waiting`` more
-    wait for news (see :func:`waiting`)."""
+    wait for news (see :func:`waiting`), half of them at most for the same.
+
+    Args:
+        callers: those of the service, once it runs.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         metrics: Metrics,
-        rates: Rates,
+        callers: Callable[[], Callers],
         bodies: Bodies,
         *,
         most_requests: int,
@@ -57,7 +67,7 @@ class Limits:
     ) -> None:
         self._app = app
         self._metrics = metrics
-        self._rates = rates
+        self._callers = callers
         self._bodies = bodies
         self._places = _Places(most_requests, most_waiting)
 
@@ -71,16 +81,18 @@ class Limits:
             self._metrics.refused.labels(refusal.reason).inc()
             answer = problem(refusal.status, refusal.detail, refusal.headers)
             await answer(scope, receive, send)
+        except AutoragError as error:
+            self._metrics.refused.labels("key").inc()
+            await problem_of(error)(scope, receive, send)
         except ClientGone:
             self._metrics.refused.labels("gone").inc()
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(reversed(scope["headers"]))
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             raise Refusal(400, "address", "the address holds U+0000")
-        self._check_rate(scope, headers)
+        has_key = await self._callers().charge(scope)
         self._places.check()
-        body = await self._bodies.read(scope["path"], headers, receive)
+        body = await self._body(scope, receive, has_key)
         try:
             async with self._turn(scope):
                 await self._app(scope, body.replayed(receive) if body else receive, send)
@@ -88,16 +100,13 @@ class Limits:
             if body is not None:
                 body.release()
 
-    def _check_rate(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-        key = headers.get(b"authorization")
-        if key is not None:
-            # Keys are not kept, only what tells them apart.
-            caller = hashlib.blake2b(key, digest_size=16).digest()
-        else:
-            caller = scope["client"][0].encode() if scope.get("client") else b""
-        if wait_s := self._rates.take(caller):
-            detail = "more requests than this key may make"
-            raise Refusal(429, "rate", detail, self._rates.headers(wait_s))
+    async def _body(self, scope: Scope, receive: Receive, has_key: bool) -> Body | None:
+        headers = dict(reversed(scope["headers"]))
+        if scope["path"] in OPEN or not has_body(headers):
+            return None
+        if not has_key:
+            raise UnauthenticatedError(NO_KEY)
+        return await self._bodies.read(scope["path"], headers, receive)
 
     @asynccontextmanager
     async def _turn(self, scope: Scope) -> AsyncIterator[None]:
@@ -114,9 +123,9 @@ class Limits:
 
 
 @asynccontextmanager
-async def waiting() -> AsyncIterator[None]:
-    """Around what a request does while it waits for news: meanwhile it takes no place of the
-    requests that work. Leaving it may wait for one.
+async def waiting(topic: str) -> AsyncIterator[None]:
+    """Around what a request does while it waits for news of this: meanwhile it takes no place of
+    the requests that work. Leaving it may wait for one.
 
     Raises:
         TooManyError: too many wait already.
@@ -125,11 +134,33 @@ async def waiting() -> AsyncIterator[None]:
     if turn is None:
         yield
         return
-    turn.step_out()
+    turn.step_out(topic)
     try:
         yield
     finally:
         await turn.step_in()
+
+
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """What work comes to, for a request whose body was read.
+
+    Raises:
+        ClientGone: the client left before.
+    """
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_gone(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientGone
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class _Places:
@@ -141,7 +172,7 @@ class _Places:
         self._most_waiting = most_waiting
         self._working = asyncio.Semaphore(most)
         self._returning = asyncio.Semaphore(max(1, most // 2))
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
 
     def check(self) -> None:
         """Raise when all places are taken."""
@@ -157,12 +188,15 @@ class _Places:
         if returned:
             self._returning.release()
 
-    def wait(self) -> None:
-        if self._waiting >= self._most_waiting:
-            raise TooManyError(f"{self._most_waiting} requests wait already; try again")
-        self._waiting += 1
+    def wait(self, topic: str) -> None:
+        most, most_of_one = self._most_waiting, (self._most_waiting + 1) // 2
+        if self._waiting.total() >= most:
+            raise TooManyError(f"{most} requests wait already; try again")
+        if self._waiting[topic] >= most_of_one:
+            raise TooManyError(f"{most_of_one} requests wait for {topic} already; try again")
+        self._waiting[topic] += 1
 
-    async def come_back(self) -> None:
+    async def come_back(self, topic: str) -> None:
         """Take a place after waiting."""
         try:
             await self._returning.acquire()
@@ -172,7 +206,7 @@ class _Places:
                 self._returning.release()
                 raise
         finally:
-            self._waiting -= 1
+            self._waiting -= Counter([topic])
 
 
 class _Turn:
@@ -185,20 +219,21 @@ class _Turn:
         self._has_place = True
         self._returned = False
         self._left_at = 0.0
+        self._topic = ""
 
-    def step_out(self) -> None:
+    def step_out(self, topic: str) -> None:
         try:
-            self._places.wait()
+            self._places.wait(topic)
         except TooManyError:
             self._metrics.refused.labels("waiting").inc()
             raise
         self._metrics.long_polls.inc()
-        self._left_at = time.perf_counter()
+        self._topic, self._left_at = topic, time.perf_counter()
         self._give_up()
 
     async def step_in(self) -> None:
         try:
-            await self._places.come_back()
+            await self._places.come_back(self._topic)
             self._has_place = self._returned = True
         finally:
             waited_s = time.perf_counter() - self._left_at

@@ -6,17 +6,17 @@ import logging
 import os
 import re
 import time
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.bodies import Bodies
+from api.callers import Callers
 from api.limits import QUIET, WAITED_S, Limits
 from api.logs import REQUEST_ID
 from api.metrics import Metrics
 from api.problems import problem
-from api.rates import Rates
 from api.settings import Settings
-from autorag.ports import Clock
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("autorag.access")
@@ -30,12 +30,14 @@ NO_ROUTE = "none"
 _SANE_ID = re.compile(rb"[\w.:-]{1,64}", re.ASCII)
 
 
-def guarded(app: ASGIApp, settings: Settings, metrics: Metrics, clock: Clock) -> ASGIApp:
-    """The app as it is served."""
+def guarded(
+    app: ASGIApp, settings: Settings, metrics: Metrics, callers: Callable[[], Callers]
+) -> ASGIApp:
+    """The app as it is served; ``callers`` are asked for once it runs."""
     limits = Limits(
         app,
         metrics,
-        Rates(clock, settings.rate_per_s),
+        callers,
         Bodies(),
         most_requests=settings.most_requests,
         most_waiting=settings.most_waiting,

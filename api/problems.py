@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from api.logs import REQUEST_ID
 from autorag.errors import (
@@ -69,6 +70,10 @@ class Refusal(Exception):
         self.headers = headers
 
 
+class ClientGone(Exception):
+    """The client left: nobody waits for an answer."""
+
+
 def problem(status: int, detail: str, headers: Any = None, **members: Any) -> Response:
     """A problem document; it names the request where there is an id."""
     title = HTTPStatus(status).phrase
@@ -79,6 +84,19 @@ def problem(status: int, detail: str, headers: Any = None, **members: Any) -> Re
         body["request_id"] = request
     content = json.dumps(body, default=str).encode()
     return Response(content, status, headers, media_type="application/problem+json")
+
+
+def problem_of(error: AutoragError) -> Response:
+    """What an error means to a client."""
+    status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
+    if status == 500:
+        log.error("%s", first_line(error))
+        return problem(500, "the service failed; its log says why")
+    if isinstance(error, StoreError):
+        log.error("%s", first_line(error))
+        return problem(status, "the database failed; try again", HEADERS[status])
+    members = {"key": error.key, "value": error.value} if isinstance(error, InputError) else {}
+    return problem(status, str(error), HEADERS.get(status), **members)
 
 
 def shown(value: Any) -> Any:
@@ -100,6 +118,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(AutoragError, _known)
+    app.add_exception_handler(ClientGone, _gone)
     app.add_exception_handler(Exception, _unknown)
 
 
@@ -120,15 +139,17 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 
 async def _known(_: Request, error: Exception) -> Response:
-    status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
-    if status == 500:
-        log.error("%s", first_line(error))
-        return problem(500, "the service failed; its log says why")
-    if isinstance(error, StoreError):
-        log.error("%s", first_line(error))
-        return problem(status, "the database failed; try again", HEADERS[status])
-    members = {"key": error.key, "value": error.value} if isinstance(error, InputError) else {}
-    return problem(status, str(error), HEADERS.get(status), **members)
+    assert isinstance(error, AutoragError)
+    return problem_of(error)
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return _Nothing()
+
+
+class _Nothing(Response):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send nothing."""
 
 
 async def _unknown(request: Request, error: Exception) -> Response:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, cast
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.problems import RETRY_AFTER_S, problem
@@ -46,7 +46,7 @@ class Server(uvicorn.Server):
         try:
             self._on_stop()
         except Exception:
-            log.exception("long polls could not be told that the server stops")
+            log.exception("others could not be told that the server stops")
         await super().shutdown(sockets)
 
 
@@ -100,7 +100,8 @@ class Protocol(HttpToolsProtocol):
         self._headers_came()
         self._header_bytes = 0
         crowded = len(self.connections) > self._most_connections
-        self.app = cast(Any, _crowded if crowded else self.config.loaded_app)
+        app = _crowded if crowded else self.config.loaded_app
+        self.app = cast(Any, _closing(app) if self.expect_100_continue else app)
         super().on_headers_complete()
 
     def pause_writing(self) -> None:
@@ -192,6 +193,29 @@ def _room(connections: int) -> int:
         return connections
     log.warning("%d files may be open: %d connections at most", soft, soft - OTHER_FILES)
     return max(1, soft - OTHER_FILES)
+
+
+def _closing(app: ASGIApp) -> ASGIApp:
+    """An app for a client that waits to be asked for its body. When it is answered instead, nobody
+    can tell whether the body or another request comes next: the connection is closed."""
+
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = False
+
+        async def receiving() -> Message:
+            nonlocal asked
+            asked = True
+            return await receive()
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and not asked:
+                headers = [*message.get("headers", ()), (b"connection", b"close")]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await app(scope, receiving, sending)
+
+    return closing
 
 
 async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:

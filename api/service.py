@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from api.attribution import Attribution
+from api.callers import Callers
 from api.ingest import Ingest
 from api.key_ring import KeyRing
+from api.rates import Rates
+from api.recent import Recent
 from api.recommending import Recommender
 from api.settings import Settings
 from api.settling import keep_settling
 from api.spaces import Spaces
+from api.threads import Reads, apart
+from api.url_checks import UrlChecks
 from api.watch import Watch
+from autorag.jobs import JobState
 from autorag.ports import Clock
 from collectors.outbound import Outbound
 from store.database import Database, Session
@@ -29,6 +35,9 @@ log = logging.getLogger(__name__)
 
 READY_WITHIN_S = 5.0
 
+MOST_DISOWNING = 2
+"""Apps whose telemetry is made nobody's at the same time."""
+
 T = TypeVar("T")
 
 
@@ -36,25 +45,30 @@ T = TypeVar("T")
 class Service:
     """The parts of a running service. ``checking`` lets one question about readiness, which needs
     no key, look at the databases at a time, so that many do not fill the writers' queues;
-    ``comparing`` lets one manifest be compared at a time, which may be large."""
+    ``comparing`` lets one manifest be compared at a time, which may be large; ``disowning`` leaves
+    connections to the database for others."""
 
     settings: Settings
     clock: Clock
     database: Database
+    reads: Reads
     telemetry: TelemetryStore
     ingest: Ingest
     attribution: Attribution
     spaces: Spaces
     recommender: Recommender
     watch: Watch
-    outbound: Outbound
+    urls: UrlChecks
     keys: KeyRing
+    callers: Callers
+    job_counts: Recent[Mapping[JobState, int]]
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
     comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    disowning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_DISOWNING))
 
     async def read(self, look: Callable[[Session], T]) -> T:
         """What ``look`` finds in one state of the database."""
-        return await asyncio.to_thread(self.database.read, look)
+        return await self.reads.read(look)
 
     async def write(self, work: Callable[[Session], T]) -> T:
         """Run work in a transaction; when it returns, everything is on disk."""
@@ -64,13 +78,14 @@ class Service:
         """Refuse a URL that this service must not call.
 
         Raises:
-            InputError: see :meth:`Outbound.check`; ``key`` names the URL.
+            InputError, BusyError: see :meth:`UrlChecks.check`; ``key`` names the URL.
         """
-        await asyncio.to_thread(self.outbound.check, url, key)
+        await self.urls.check(url, key)
 
     async def disown(self, app: str) -> None:
         """Make an app's telemetry nobody's, to be deleted by the next prune."""
-        await asyncio.to_thread(self.telemetry.disown, app)
+        async with self.disowning:
+            await asyncio.wrap_future(apart(self.telemetry.disown, app))
 
     async def check(self) -> None:
         """Return when the databases can be read and written.
@@ -98,20 +113,25 @@ async def running_service(
         stack.callback(control.dispose)
         stack.callback(kept.dispose)
         database = Database(control, clock, stack.enter_context(BatchWriter(control)))
+        reads = stack.enter_context(Reads(database))
         telemetry = TelemetryStore(kept, stack.enter_context(BatchWriter(kept)), clock)
         attribution, spaces = Attribution(), Spaces()
+        keys = KeyRing(reads, clock)
         service = Service(
             settings,
             clock,
             database,
+            reads,
             telemetry,
             stack.enter_context(Ingest(telemetry, attribution, hardware)),
             attribution,
             spaces,
             Recommender(spaces),
-            Watch(database),
-            Outbound(settings.allowed_networks),
-            KeyRing(database, clock),
+            Watch(reads),
+            UrlChecks(Outbound(settings.allowed_networks)),
+            keys,
+            Callers(keys, Rates(clock, settings.rate_per_s)),
+            Recent(lambda: reads.read(lambda session: session.jobs.counts()), clock),
         )
         await attribution.refresh(database)
         for work in (

@@ -25,7 +25,7 @@ LONGEST_PAUSE_S = 60.0
 YOUNG_S = 60.0
 """A worker that lived longer is started again after the first pause."""
 
-STOP_S = 10.0
+STOP_S = 8.0
 """How long workers may take to stop before they are killed."""
 
 UNNEEDED = ("AUTORAG_ADMIN_KEY",)
@@ -60,8 +60,12 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
+        self.stop()
         self._thread.join()
+
+    def stop(self) -> None:
+        """Tell the workers to stop, without waiting for them; leaving the block does."""
+        self._stop.set()
 
     def pids(self) -> list[int]:
         """The processes that run."""
@@ -84,14 +88,14 @@ class Supervisor:
         if worker.process is not None:
             if (code := worker.process.poll()) is None:
                 return
-            young = now - worker.started < YOUNG_S
-            worker.pause_s = min(worker.pause_s * 2, LONGEST_PAUSE_S) if young else FIRST_PAUSE_S
             worker.process = None
-            worker.start_at = now + worker.pause_s
-            log.warning("a worker ended with %d; another in %.0f s", code, worker.pause_s)
+            pause_s = worker.pause(now, young=now - worker.started < YOUNG_S)
+            log.warning("a worker ended with %d; another in %.0f s", code, pause_s)
         if now >= worker.start_at:
             worker.process = self._start()
             worker.started = now
+            if worker.process is None:
+                worker.pause(now, young=True)
 
     def _start(self) -> subprocess.Popen[bytes] | None:
         program = [sys.executable, "-P", "-m", "api.cli.worker", str(os.getpid())]
@@ -130,3 +134,9 @@ class _Worker:
     started: float = 0.0
     start_at: float = 0.0
     pause_s: float = FIRST_PAUSE_S / 2
+
+    def pause(self, now: float, *, young: bool) -> float:
+        """Let the next wait, longer than the last one did when that lived short or not at all."""
+        self.pause_s = min(self.pause_s * 2, LONGEST_PAUSE_S) if young else FIRST_PAUSE_S
+        self.start_at = now + self.pause_s
+        return self.pause_s

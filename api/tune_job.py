@@ -186,7 +186,7 @@ class _Stopping:
 def _app(context: JobContext) -> App:
     if context.app is None:
         raise InputError("a tune job needs an app", key="app")
-    check_tunable(context.app)
+    check_tunable(context.app, context.settings)
     return context.app
 
 
@@ -227,7 +227,7 @@ def _active(session: Session, app: App) -> Mapping[str, Any]:
 def _conclusion(
     session: Session, context: JobContext, spaces: Spaces, result: TuneResult
 ) -> dict[str, Any]:
-    """The result of the job, with the revision that it proposed."""
+    """The result of the job, with the revision that it proposed; the study ends with the job."""
     worth, why = verdict(result.outcome)
     revision = None
     if worth and not context.job.arguments["apply"]:
@@ -235,6 +235,7 @@ def _conclusion(
     elif worth:
         revision, why = _propose(session, _app(context), spaces, result.outcome, why)
     found = result.to_json()
+    session.studies.finish(result.study, found)
     return {**{name: found[name] for name in KEPT}, "revision": revision, "why": why}
 
 

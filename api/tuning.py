@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import shutil
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ from autorag.stages import VERSIONS
 from autorag.study import Limits, Plan, Study, Watcher, best_trial, pareto_trials
 from autorag.workload import Workload
 from collectors.counters import capabilities
+from collectors.leftovers import unused
 from collectors.prepare import needs_preparation, prepare_models
 from store.engine import open_database
 from store.hosts import HostRepository
@@ -51,6 +53,11 @@ optimised, and equal prompts are generated once, whatever the threads."""
 
 GENERATION = ("generate.model", "generate.max_tokens")
 """Knobs that are felt only where answers are generated."""
+
+
+CONTINUED_WITHIN_S = 2 * 86_400.0
+"""An unfinished study in which nothing happened for longer is not continued: the machine, and what
+it runs beside, may be another by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +85,10 @@ class TuneWatcher(Watcher):
 
 @dataclass(frozen=True)
 class TuneResult:
-    """Everything that was found. ``features`` is None where they were not asked for."""
+    """Everything that was found, in which study. ``features`` is None where they were not asked
+    for."""
 
+    study: int
     workload: Workload
     outcome: Outcome
     trials: Sequence[Trial]
@@ -115,11 +124,13 @@ def tune(
 ) -> TuneResult:
     """Search, then measure the default and the best config on queries the search never saw.
 
-    A study that was interrupted or cancelled is continued when the same is asked again; it counts
-    as finished once ``publish`` has the result.
+    A study that was interrupted or cancelled is continued when the same is asked again on the same
+    machine within two days; it counts as finished once ``publish`` has the result, or has recorded
+    its end together with something else.
 
     Raises:
         MeasurementError: the default config could not be measured.
+        UnreachableError: who measures is not there now; the study goes on when it is asked again.
         WorkCancelled: the measurer was told to stop.
     """
     search, report = _sides(workload, request, parts)
@@ -133,6 +144,8 @@ def tune(
     )
     profile = hardware_profile(parts, watcher.progress) if target.hardware else None
     settings = _identity(space, request, plan, parts.seed, target)
+    if profile is not None:
+        settings["hardware"] = profile.fingerprint
     name = address([workload.hash_hex, settings, request.app_id])
     lock = parts.settings.home / "locks" / f"{name}.lock"
     with _alone(lock), _database(request.database) as engine:
@@ -140,9 +153,15 @@ def tune(
             HostRepository(engine, parts.clock).record(profile, capabilities())
         features = _features(workload, parts, watcher) if target.features else None
         studies = StudyRepository(engine, parts.clock)
-        row = studies.open(_described(workload, features), settings, app_id=request.app_id)
-        log = SqlTrialLog(engine, parts.clock, row.id, "search")
-        report_log = SqlTrialLog(engine, parts.clock, row.id, "report")
+        row = studies.open(
+            _described(workload, features),
+            settings,
+            app_id=request.app_id,
+            within_s=CONTINUED_WITHIN_S,
+        )
+        runner = uuid.uuid4().hex
+        log = SqlTrialLog(engine, parts.clock, row.id, "search", runner)
+        report_log = SqlTrialLog(engine, parts.clock, row.id, "report", runner)
         costs = target.costs(studies.measured_configs(workload.hash_hex, besides=row.id))
         forecast = _forecast(space, request, costs, plan, parts.seed)
         watcher.planned(forecast, len(log.trials()))
@@ -153,7 +172,8 @@ def tune(
         groups = query_groups(workload.queries)
         outcome = _outcome(study, trials, log, report_log, request.objective, parts, groups)
         seconds = sum(t.seconds for t in [*trials, *report_log.trials()])
-        result = TuneResult(workload, outcome, trials, seconds, len(search), len(report), features)
+        sides = len(search), len(report)
+        result = TuneResult(row.id, workload, outcome, trials, seconds, *sides, features)
         publish(result)
         studies.finish(row.id, result.to_json())
     return result
@@ -284,10 +304,15 @@ def _database(url: str) -> Iterator[Engine]:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Refuse to run when another process runs the same study."""
+    """Refuse to run when another process runs the same study. Files of studies that nobody ran for
+    long are deleted."""
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    for old in unused(path.parent, CONTINUED_WITHIN_S):
+        with suppress(Timeout, OSError), FileLock(old).acquire(timeout=0):
+            old.unlink()
     try:
         lock = FileLock(path).acquire(timeout=0)
     except Timeout:

@@ -10,8 +10,8 @@ import asyncio
 import logging
 
 from api.problems import first_line
+from api.threads import Reads
 from autorag.errors import AutoragError
-from store.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +27,8 @@ GONE: Version = (0, 0)
 class Watch:
     """Tells waiting requests that the settings of their app changed."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._seen: dict[str, Version] = {}
         self._somebody = asyncio.Event()
@@ -54,13 +54,18 @@ class Watch:
         return self._is_news(name, known)
 
     async def keep_looking(self) -> None:
-        """Look at the versions of the apps that are waited for, for ever."""
+        """Look at the versions of the apps that are waited for, for ever, whatever fails."""
         while True:
             self._somebody.clear()
             if not self._waiting:
                 self._seen = {}
                 await self._somebody.wait()
-            await self._look()
+            try:
+                await self._look()
+            except AutoragError as error:
+                log.warning("settings could not be looked at: %s", first_line(error))
+            except Exception:
+                log.exception("settings could not be looked at")
             await asyncio.sleep(LOOK_EVERY_S)
 
     def stop(self) -> None:
@@ -70,11 +75,7 @@ class Watch:
 
     async def _look(self) -> None:
         names = list(self._waiting)
-        try:
-            found = await asyncio.to_thread(self._database.read, lambda s: s.apps.versions(names))
-        except AutoragError as error:
-            log.warning("settings could not be looked at: %s", first_line(error))
-            return
+        found = await self._reads.read(lambda session: session.apps.versions(names))
         before, self._seen = self._seen, {name: found.get(name, GONE) for name in names}
         self._tell([name for name in names if self._seen[name] != before.get(name)])
 

@@ -134,13 +134,13 @@ def load_workload(docs: Path | None, queries: Path | None, parts: Parts) -> Work
     by_id = {d.id: d for d in documents}
     if docs is None and queries is None:
         return Workload(name, tuple(documents), _demo_queries(by_id), "labelled", reused)
-    path = queries or (_beside(docs) if docs is not None else None)
+    path = queries or (queries_beside(docs) if docs is not None else None)
     if path is None:
         return pseudo_workload(name, documents, parts.rng(SEED_PSEUDO), reused)
     return Workload(name, tuple(documents), tuple(load_queries(path, by_id)), "labelled", reused)
 
 
-def _beside(docs: Path) -> Path | None:
+def queries_beside(docs: Path) -> Path | None:
     """``queries.jsonl`` in the folder, or beside the corpus file."""
     path = (docs if docs.is_dir() else docs.parent) / "queries.jsonl"
     return path if path.is_file() and path != docs else None

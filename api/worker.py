@@ -1,4 +1,4 @@
-"""Workers: processes that run jobs, one at a time.
+"""Workers: processes that run jobs, one at a time, and short ones beside it.
 
 A worker looks for due work, claims it, and hands it to a ``concurrent.futures.Executor`` as
 :func:`run_job` with arguments that are JSON, so that another executor (Dask's
@@ -23,16 +23,17 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from api.logs import set_up_logging
 from api.settings import SECRETS, Settings
-from autorag.errors import AutoragError, InputError, StoreError, WorkCancelled
-from autorag.jobs import Job
+from autorag.errors import AutoragError, InputError, WorkCancelled
+from autorag.jobs import KINDS, Job, JobKind
 from autorag.ports import SystemClock
 from collectors.trial_process import die_with_parent
 from store.database import Database, Session
@@ -55,7 +56,12 @@ TROUBLED_S = 5.0
 
 RECORD_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 SCHEDULES_AT_ONCE = 100
+CLOCKS_EVERY_S = 60.0
 NICENESS = 10
+
+BESIDE: tuple[JobKind, ...] = ("prune",)
+"""Kinds that measure nothing and are soon done: one of them runs beside any other job, so that a
+tune of a day holds up no pruning."""
 
 _stopping = threading.Event()
 """Set in a process that was made for one job, when its worker wants it back."""
@@ -86,37 +92,48 @@ class Worker:
         """
         engine = open_database(self._url)
         database = Database(engine, SystemClock())
+        running: list[_Running] = []
+        look_at = time.monotonic()
         try:
             while not stop.is_set():
-                job = _next(database, stop)
-                if job is None:
-                    stop.wait(POLL_S)
+                if time.monotonic() >= look_at:
+                    look_at = time.monotonic() + CLOCKS_EVERY_S
+                    _set_back(database)
+                running = [r for r in running if not _has_ended(database, r)]
+                job = _next(database, stop, _may_begin(running))
+                if job is not None:
+                    running += self._begin(database, job)
+                elif running:
+                    wait([r.future for r in running], POLL_S, FIRST_COMPLETED)
                 else:
-                    self._work(database, job, stop)
+                    stop.wait(POLL_S)
         finally:
+            _give_back(database, running)
             engine.dispose()
 
-    def _work(self, database: Database, job: Job, stop: threading.Event) -> None:
-        """Have one job run, until it has ended or the worker is to stop."""
+    def _begin(self, database: Database, job: Job) -> list[_Running]:
+        """Have a job run; nothing when that cannot be."""
         assert job.lease is not None
-        lease = job.lease
         log.info("job %d (%s) begins, attempt %d", job.id, job.kind, job.attempts)
         executor = self._executors()
         try:
-            future = executor.submit(run_job, self._url, job.id, lease, self._settings)
-            while not stop.is_set() and wait([future], POLL_S).not_done:
-                pass
-            if stop.is_set():
-                _stop(future)
-                _record(database, lambda session: session.jobs.release(job.id, lease))
-            else:
-                future.result()
+            future = executor.submit(run_job, self._url, job.id, job.lease, self._settings)
         except Exception as error:
-            why = f"the process that ran it ended: {error}"
-            log.warning("job %d: %s", job.id, why)
-            _record(database, lambda session: session.jobs.fail(job.id, lease, why, retry=True))
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+            _fail(database, job.id, job.lease, error)
+            executor.shutdown(wait=False)
+            return []
+        return [_Running(job.id, job.kind, job.lease, executor, future)]
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A job that runs."""
+
+    id: int
+    kind: JobKind
+    lease: str
+    executor: Executor
+    future: Future[None]
 
 
 def own_process(settings: Mapping[str, Any]) -> Executor:
@@ -260,30 +277,75 @@ def _work(held: Held, database_url: str, settings: Settings) -> Mapping[str, Any
     )
 
 
-def _next(database: Database, stop: threading.Event) -> Job | None:
-    """Run the schedules that are due and claim a job, if there is one; as long as there is not,
-    the database is only read."""
+def _set_back(database: Database) -> None:
+    """Let schedules come in time that a clock which was ahead has put off."""
     try:
-        schedules, jobs = database.read(lambda s: (s.schedules.any_due(), s.jobs.any_due()))
+        ahead = database.read(lambda session: session.schedules.ahead())
+        if ahead:
+            database.write(lambda session: session.schedules.set_back(ahead))
+            log.warning("schedules %s were set back: a clock was ahead", ahead)
+    except AutoragError as error:
+        log.warning("schedules could not be looked at: %s", error)
+
+
+def _may_begin(running: Sequence[_Running]) -> list[JobKind]:
+    """Kinds of which a job may begin beside those that run."""
+    taken = {r.kind in BESIDE for r in running}
+    return [kind for kind in KINDS if (kind in BESIDE) not in taken]
+
+
+def _has_ended(database: Database, running: _Running) -> bool:
+    """Whether a job has ended. It recorded that itself, unless its process was killed."""
+    if not running.future.done():
+        return False
+    if (error := running.future.exception()) is not None:
+        _fail(database, running.id, running.lease, error)
+    running.executor.shutdown(wait=False)
+    return True
+
+
+def _fail(database: Database, job_id: int, lease: str, error: BaseException) -> None:
+    why = f"the process that ran it ended: {error}"
+    log.warning("job %d: %s", job_id, why)
+    _record(database, lambda session: session.jobs.fail(job_id, lease, why, retry=True))
+
+
+def _give_back(database: Database, running: Sequence[_Running]) -> None:
+    """Stop what runs, and queue it again."""
+    _stop([r.future for r in running])
+    for each in running:
+        _record(database, partial(_release, each.id, each.lease))
+        each.executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _release(job_id: int, lease: str, session: Session) -> bool:
+    return session.jobs.release(job_id, lease)
+
+
+def _next(database: Database, stop: threading.Event, kinds: Sequence[JobKind]) -> Job | None:
+    """Run the schedules that are due and claim a job of these kinds, if there is one; as long as
+    there is not, the database is only read."""
+    try:
+        schedules, jobs = database.read(lambda s: (s.schedules.any_due(), s.jobs.any_due(kinds)))
         if schedules:
             database.write(lambda session: session.schedules.run_due(SCHEDULES_AT_ONCE))
         if schedules or jobs:
             lease = f"{platform.node()[:16]}-{os.getpid()}-{uuid.uuid4().hex}"
-            return database.write(lambda session: session.jobs.claim(lease, LEASE_S))
+            return database.write(lambda session: session.jobs.claim(lease, LEASE_S, kinds))
     except AutoragError as error:
         log.warning("looking for work failed and is tried again: %s", error)
         stop.wait(TROUBLED_S)
     return None
 
 
-def _stop(future: Future[None]) -> None:
+def _stop(futures: Sequence[Future[None]]) -> None:
     """Have the processes of this worker end: by themselves, else killed. A job that runs elsewhere
     stops when it finds that its lease is gone."""
     children = multiprocessing.active_children()
     for child in children:
         child.terminate()
     if children:
-        wait([future], STOP_S)
+        wait(futures, STOP_S)
     for child in children:
         child.kill()
         child.join()
@@ -296,6 +358,6 @@ def _record(database: Database, write: Callable[[Session], bool]) -> None:
         try:
             database.write(write)
             return
-        except StoreError as error:
+        except AutoragError as error:
             log.warning("how a job went on could not be recorded: %s", error)
             time.sleep(pause_s)

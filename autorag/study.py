@@ -1,9 +1,8 @@
 """The study loop: propose, measure, remember, until trials, time or ideas run out.
 
 The default config is trial 0: measured first, beside the number of trials asked for, even if the
-budget then ends. Everything the loop knows is in the trial log; a killed study continues from it, and so does one
-that stopped because who measures could not be reached.
-Time is kept for measuring the report at the end, so that the whole study stays within its budget.
+budget then ends. Everything the loop knows is in the trial log; a killed study continues from it,
+and so does one that ended because who measures could not be reached. Time is kept for measuring the report at the end, so that the whole study stays within its budget.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -62,9 +63,12 @@ def pseudo_workload(
 
 def write_snapshot(workload: Workload, path: Path) -> None:
     """Write the workload to one file, for measuring processes; atomic. One that is there already
-    is the same."""
-    if path.is_file():
+    is the same: its time of change becomes now, which tells that it is used."""
+    try:
+        os.utime(path)
         return
+    except FileNotFoundError:
+        pass
     row = {
         "name": workload.name,
         "documents": [document_to_json(d) for d in workload.documents],

@@ -10,6 +10,11 @@ and takes no new rank; gold is found when its document is, since the evaluator's
 known. Metrics that need a figure of every query (latency, context tokens) are absent when one
 lacks it. Documents stand in for chunks: their ids are kept hashed as ``chunk_ids``.
 
+A status of 400 or 422 means that this config cannot be run. Any other but 200 tells nothing about
+the config, as when the evaluator cannot be reached: the measurement ends with ``UnreachableError``
+and can be made another time. One that asks to be called again later (429 or 503 with
+``Retry-After``) is.
+
 An evaluator on this host is measured under the measuring lease, because what else is measured here
 would slow it down. One on another host is not: other measurements need not wait for it, and that
 nothing else runs beside it is its operator's care.
@@ -26,6 +31,7 @@ from autorag.errors import (
     AddressError,
     MeasurementCancelled,
     MeasurementError,
+    UnavailableError,
     UnreachableError,
 )
 from autorag.evaluation.aggregate import QUANTILES, aggregate, stage_quantiles
@@ -40,7 +46,7 @@ from autorag.workload import Workload
 from collectors.cancelling import Cancelling, never
 from collectors.evaluator_answer import BatchAnswer, QueryAnswer, read_answer, refusal
 from collectors.lease import measuring_lease
-from collectors.outbound import Address, Outbound, embedded
+from collectors.outbound import Address, Answer, Outbound, embedded
 
 BATCH = 32
 LONGEST_CALL_S = 1800.0
@@ -48,6 +54,13 @@ LONGEST_CALL_S = 1800.0
 
 RETRY_WAITS_S = (0.5, 1.0, 2.0)
 """An evaluator that cannot be reached may be restarting."""
+
+REFUSALS = (400, 422)
+"""Statuses that say that a config cannot be run."""
+
+LATER = (429, 503)
+LONGEST_RETRY_AFTER_S = 60.0
+"""An evaluator that asks for a longer pause is not waited for."""
 
 NAP_S = 0.2
 LATENCY_STAGES = frozenset(("embed", "retrieve", "rerank"))
@@ -87,7 +100,7 @@ class HttpMeasurer:
         waits_s: Sequence[float] = RETRY_WAITS_S,
     ) -> None:
         addresses = check_evaluator(url, outbound)
-        self._here = any(a.is_loopback or a.is_unspecified for a in map(embedded, addresses))
+        self._here = any(_is_here(a) for a in addresses)
         self._url = f"{url.rstrip('/')}/evaluate"
         self._outbound = outbound
         self._queries = {q.id: q for q in workload.queries}
@@ -142,13 +155,17 @@ class HttpMeasurer:
     def _ask(
         self, config: Config, batch: Sequence[str], generate: bool, poll: Callable[[], None]
     ) -> BatchAnswer:
-        """Ask for one batch; again when the evaluator cannot be reached."""
+        """Ask for one batch; again when the evaluator cannot be reached, or asks for it."""
         questions = [{"id": id_, "question": self._queries[id_].question} for id_ in batch]
         body = {"config": config.to_json(), "queries": questions}
         content = json.dumps({**body, "generate": True} if generate else body).encode()
         for wait_s in self._waits_s:
             try:
                 return self._call(content, batch, poll)
+            except UnavailableError as error:
+                if error.retry_after_s is None:
+                    raise
+                _nap(error.retry_after_s, poll)
             except UnreachableError:
                 _nap(wait_s, poll)
         return self._call(content, batch, poll)
@@ -156,7 +173,10 @@ class HttpMeasurer:
     def _call(self, content: bytes, batch: Sequence[str], poll: Callable[[], None]) -> BatchAnswer:
         answer = self._outbound.post(self._url, content, answer_s=LONGEST_CALL_S, poll=poll)
         if answer.status != 200:
-            raise MeasurementError(f"{self._url} {refusal(answer.status, answer.content)}")
+            why = f"{self._url} {refusal(answer.status, answer.content)}"
+            if answer.status in REFUSALS:
+                raise MeasurementError(why)
+            raise UnavailableError(why, _retry_after_s(answer))
         return read_answer(answer.content, batch)
 
     def _measurement(self, answers: Sequence[BatchAnswer], seconds: float) -> Measurement:
@@ -199,6 +219,24 @@ def _judge(query: Query, found: QueryAnswer, counted: bool) -> QueryResult:
         metrics["answer_em"] = answer_em(found.answer, query.answers)
     ids = [text_id(doc).hex() for doc in found.doc_ids]
     return QueryResult(query.id, metrics, found.stage_ms, ids, found.scores)
+
+
+def _is_here(address: Address) -> bool:
+    """Whether it is one of this host's own."""
+    import psutil
+
+    address = embedded(address)
+    rows = (row for rows in psutil.net_if_addrs().values() for row in rows)
+    own = {row.address.partition("%")[0] for row in rows}
+    return address.is_loopback or address.is_unspecified or str(address) in own
+
+
+def _retry_after_s(answer: Answer) -> float | None:
+    """The pause that the evaluator asks for, when it is to be waited for."""
+    text = answer.headers.get("retry-after", "").strip()
+    if answer.status not in LATER or not (text.isascii() and text.isdigit()):
+        return None
+    return float(text) if float(text) <= LONGEST_RETRY_AFTER_S else None
 
 
 def _nap(seconds: float, poll: Callable[[], None]) -> None:

@@ -1,4 +1,10 @@
-"""The host-wide measuring lease: one timed trial runs at a time on a machine."""
+"""The measuring lease: one timed trial runs at a time on a machine.
+
+It is a lock on a file in the temporary folder that has the user's id in its name. So it holds among
+the processes of one user that have the same temporary folder (``TMPDIR``), whatever their homes and
+databases are. Those of other users, in containers, or with another ``TMPDIR`` do not see it: they
+measure at the same time, and only CPU pressure tells.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +19,7 @@ POLL_S = 0.2
 
 
 def lease_file() -> Path:
-    """The lock that all processes of this user on this host share."""
+    """The lock that all processes of this user with this temporary folder share."""
     return Path(tempfile.gettempdir()) / f"autorag-measuring-{os.getuid()}.lock"
 
 

@@ -19,17 +19,25 @@ from autorag.space import Config
 from autorag.workload import Workload, write_snapshot
 from collectors.cancelling import Cancelling, never
 from collectors.lease import measuring_lease
+from collectors.leftovers import clear_unused
 from collectors.trial_job import TrialJob, measurement_from_json
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TAIL_LINES = 15
+
+KEPT_S = 2 * 86_400.0
+"""How long workloads are kept that nobody measures."""
+
+LEFT_S = 86_400.0
+"""Files of a trial that are older were left by a process that was killed."""
 
 
 class ProcessMeasurer:
     """Measures configs of one workload, each in a process of its own.
 
     Args:
-        home: holds ``artifacts/``, ``models/`` and ``workloads/``.
+        home: holds ``artifacts/``, ``models/``, ``workloads/`` and, for the files of a trial that
+            runs, ``tmp/``; what nobody used for long is deleted from the latter two.
         seed: of index training.
         cancelled: asked about once a second while measuring; true ends it with ``WorkCancelled``.
     """
@@ -42,13 +50,18 @@ class ProcessMeasurer:
         limit_bytes: int,
         cancelled: Callable[[], bool] = never,
     ) -> None:
+        self._workload = workload
         self._home = home
         self._seed = seed
         self._limit_bytes = limit_bytes
         self._cancelling = Cancelling(cancelled)
         self._snapshot = home / "workloads" / f"{workload.hash_hex}.json"
         self._parsed = workload.parse_reused
+        self._temporary = home / "tmp"
+        self._temporary.mkdir(parents=True, exist_ok=True)
         write_snapshot(workload, self._snapshot)
+        clear_unused(self._snapshot.parent, KEPT_S)
+        clear_unused(self._temporary, LEFT_S)
 
     def measure(
         self,
@@ -62,6 +75,7 @@ class ProcessMeasurer:
         """See :class:`autorag.ports.Measurer`; ``deadline`` is on ``time.monotonic``."""
         poll = self._cancelling.check
         poll()
+        write_snapshot(self._workload, self._snapshot)
         job = TrialJob(
             snapshot=str(self._snapshot),
             config=config.to_json(),
@@ -82,7 +96,7 @@ class ProcessMeasurer:
         try:
             with (
                 measuring_lease(deadline, waiting, poll),
-                tempfile.TemporaryDirectory() as folder,
+                tempfile.TemporaryDirectory(dir=self._temporary) as folder,
             ):
                 return _run(job, Path(folder), _environment(config), deadline, progress, poll)
         except TimeoutError as error:

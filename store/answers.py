@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import insert, select
 
 from store.repositories import Repository
 from store.tables import answers
+
+KEPT_S = 24 * 3600
+"""How long a request can be repeated with its idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +48,3 @@ class AnswerRepository(Repository):
         named = {"caller": caller, "key": key, "created_at": self._now}
         with self._transaction("the answer could not be recorded") as connection:
             connection.execute(insert(answers), {**named, **row})
-
-    def forget(self, before: int, limit: int) -> int:
-        """Delete at most ``limit`` answers older than this (seconds since the epoch); returns how
-        many."""
-        c = answers.c
-        old = select(c.caller, c.key).where(c.created_at < before).order_by(c.created_at)
-        with self._transaction("old answers could not be deleted") as connection:
-            found = connection.execute(old.limit(limit)).all()
-            for caller, key in found:
-                connection.execute(delete(answers).where(c.caller == caller, c.key == key))
-        return len(found)

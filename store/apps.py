@@ -40,9 +40,8 @@ class SettingsRow:
 
 
 class AppRepository(Repository):
-    """Apps by name. A number is never given again, also when its app was deleted. Deleting an app
-    deletes all that belongs to it here; what it told is in the database of telemetry, see
-    :func:`store.retention.disown`."""
+    """Apps by name. A number is never given again, also when its app was deleted. What an app told
+    is in the database of telemetry; that goes by :func:`store.retention.disown`."""
 
     def add(self, new: NewApp) -> App:
         """Register an app; it has no settings yet.
@@ -108,10 +107,12 @@ class AppRepository(Repository):
             connection.execute(changed.values(**values, changed_at=self._now))
 
     def delete(self, app_id: int) -> None:
-        """Delete an app and everything that belongs to it."""
+        """Delete an app and everything that belongs to it. Its studies, which may be large, are
+        nobody's and not found any more; a prune deletes them."""
+        left = update(studies).where(studies.c.app_id == app_id)
         with self._transaction("the app could not be deleted") as connection:
-            for table in (studies, keys):
-                connection.execute(delete(table).where(table.c.app_id == app_id))
+            connection.execute(left.values(app_id=None, state="deleted"))
+            connection.execute(delete(keys).where(keys.c.app_id == app_id))
             connection.execute(delete(apps).where(apps.c.id == app_id))
 
     def settings(self, name: str) -> SettingsRow:

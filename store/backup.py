@@ -6,8 +6,10 @@ but for bytes (base64), columns of JSON (their text) and floats that are not fin
 so that what was written from SQLite can be restored into PostgreSQL and the other way round. It is
 read and written row by row. It holds hashes of keys, and only its owner can read it.
 
-A backup is one state of each database and keeps nobody from writing. It is restored into an empty
-database, all or nothing, and then brought to the schema of today.
+A backup is one state of each database and keeps nobody from writing. It is restored while nothing
+else uses the database, which is to be empty, and then brought to the schema of today; each database
+is restored all or nothing. The two files of SQLite are replaced one after the other: after a kill
+between the two, restoring again makes them one whole.
 """
 
 from __future__ import annotations
@@ -138,25 +140,29 @@ def backup(
 def restore(
     path: Path, url: str, *, force: bool = False, progress: Progress = lambda *_: None
 ) -> ArchiveManifest:
-    """Make a database what an archive says, after the whole archive was checked.
+    """Make a database what an archive says, after the whole archive was checked. A file keeps
+    nothing of what was in it; in PostgreSQL, tables of others stay.
 
     Args:
         force: also when the database has rows; they are deleted.
 
     Raises:
         InputError: not an archive, a damaged one, or one of a newer AutoRAG.
-        ConflictError: the database has rows.
+        ConflictError: the database has rows, or it is PostgreSQL and a newer AutoRAG made its
+            tables: nobody can tell which of them are ours.
         StoreError: the database cannot be written; it is as it was.
     """
     with _opened(path) as archive:
         manifest = _checked(archive, path)
         with store_errors("the restore failed"), places(url) as found, ExitStack() as stack:
             states = [(p, stack.enter_context(p.engine.begin())) for p in found]
-            for place, connection in states:
-                if not force:
-                    _check_empty(place, connection)
-            for place, connection in states:
-                _recreate(connection, manifest.revision)
+            replaced = [_replaced(place, connection) for place, connection in states]
+            if not force:
+                for (place, connection), tables in zip(states, replaced, strict=True):
+                    _check_empty(place, connection, tables)
+            for (place, connection), tables in zip(states, replaced, strict=True):
+                tables.drop_all(connection)
+                migrations.upgrade_within(connection, manifest.revision)
                 mine = {t.name for t in place.tables}
                 for entry in (e for e in manifest.tables if e.name in mine):
                     _insert(archive, entry, connection, progress)
@@ -304,29 +310,37 @@ def _bytes(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
-def _check_empty(place: Place, connection: Connection) -> None:
-    for table in metadata.sorted_tables:
-        if (
-            columns_there(connection, table)
-            and connection.execute(
-                select(func.count()).select_from(select(1).select_from(table).limit(1).subquery())
-            ).scalar_one()
-        ):
+def _replaced(place: Place, connection: Connection) -> MetaData:
+    """The tables that a restore takes the place of: all of a file, else those that are ours."""
+    there = MetaData()
+    if connection.dialect.name == "sqlite":
+        there.reflect(connection)
+        return there
+    revision = migrations.current(connection)
+    if revision is not None and revision not in migrations.known():
+        raise ConflictError(
+            f"{place.name}: a newer AutoRAG made its tables (schema {revision}): "
+            "restore into an empty database",
+            key="db",
+            value=place.name,
+        )
+    ours = [*metadata.tables, migrations.TABLE]
+    there.reflect(connection, only=lambda name, _: name in ours)
+    return there
+
+
+def _check_empty(place: Place, connection: Connection, tables: MetaData) -> None:
+    for table in tables.sorted_tables:
+        if table.name == migrations.TABLE:
+            continue
+        one = select(1).select_from(table).limit(1)
+        if connection.scalar(one) is not None:
             raise ConflictError(
                 f"{place.name} is not empty: table {table.name!r} has rows; "
                 "--force replaces all of it",
                 key="db",
                 value=place.name,
             )
-
-
-def _recreate(connection: Connection, revision: str) -> None:
-    """The empty tables of a revision, in place of all that are ours."""
-    ours = [*metadata.tables, "alembic_version"]
-    there = MetaData()
-    there.reflect(connection, only=lambda name, _: name in ours)
-    there.drop_all(connection)
-    migrations.upgrade_within(connection, revision)
 
 
 def _insert(

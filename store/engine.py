@@ -39,6 +39,10 @@ CHECKPOINT_PAGES = 8_000
 """Pages that the write-ahead log may reach before they are copied into the database: a page that is
 written many times meanwhile is copied once."""
 
+LARGEST_LOG = 64_000_000
+"""Bytes that the write-ahead log keeps on disk once it was copied; a long reader or a large
+transaction lets it grow beyond."""
+
 CACHE_KB = 32_000
 """Of each connection; filled as needed."""
 
@@ -197,6 +201,7 @@ def _prepare_sqlite(synchronous: Synchronous, connection: Any, _: Any) -> None:
     _into_wal(connection)
     connection.execute(f"PRAGMA synchronous={synchronous}")
     connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit={LARGEST_LOG}")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
     connection.execute("PRAGMA foreign_keys=ON")
 

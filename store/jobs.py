@@ -7,17 +7,15 @@ whole seconds of each machine's clock: a lease must be long against how far thos
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from autorag.errors import ConflictError, NotFoundError
 from autorag.hashing import address
-from autorag.jobs import Job, JobKind, JobState
+from autorag.jobs import KINDS, Job, JobKind, JobState
 from store.repositories import Repository
 from store.tables import apps, jobs
 
@@ -36,7 +34,8 @@ again at once."""
 
 WORKER_DIED = "its worker died"
 
-_ENQUEUE_TRIES = 5
+ERROR_CHARS = 2_000
+"""Kept of why a job failed."""
 
 
 class JobRepository(Repository):
@@ -77,18 +76,10 @@ class JobRepository(Repository):
             "created_at": now,
         }
         with self._transaction("the job could not be queued") as connection:
-            dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-            added = dialect.insert(jobs).values(row)
-            added = added.on_conflict_do_nothing(index_elements=["live"]).returning(jobs.c.id)
-            for _ in range(_ENQUEUE_TRIES):
-                job_id = connection.scalar(added)
-                if job_id is not None:
-                    return _get(connection, job_id)
-                other = _live_job(connection, kind, app_id)
-                if other is not None:
-                    break
-                # It ended between the two statements.
-        raise _live_already(kind, other)
+            _check_free(connection, kind, app_id)
+            inserted = connection.execute(insert(jobs), row).inserted_primary_key
+            assert inserted is not None
+            return _get(connection, inserted[0])
 
     def get(self, job_id: int) -> Job:
         """One job.
@@ -132,23 +123,25 @@ class JobRepository(Repository):
 
     # -- working ----------------------------------------------------------------------------
 
-    def any_due(self) -> bool:
+    def any_due(self, kinds: Collection[JobKind] = KINDS) -> bool:
         """Whether :meth:`claim` would find something; it only reads."""
         with self._reading() as connection:
-            due = select(jobs.c.id).where(self._due()).limit(1)
+            due = select(jobs.c.id).where(self._due(kinds)).limit(1)
             return connection.scalar(due) is not None
 
-    def claim(self, lease: str, seconds: int) -> Job | None:
+    def claim(self, lease: str, seconds: int, kinds: Collection[JobKind] = KINDS) -> Job | None:
         """Take the job that was due first: one that is queued, or whose lease has expired; that
         counts as an attempt. One that has none left is dead, one that was to be cancelled is.
 
         Args:
             lease: the token of the claim, never used before.
             seconds: for how long.
+            kinds: only those.
         """
         c = jobs.c
-        due = select(c.id, c.state, c.attempts, c.most_attempts, c.cancelling).where(self._due())
-        first = due.order_by(c.due_at, c.id).limit(1).with_for_update(skip_locked=True)
+        due = select(c.id, c.state, c.attempts, c.most_attempts, c.cancelling)
+        due = due.where(self._due(kinds))
+        first = due.order_by(c.due_at, c.id).limit(1)
         with self._transaction("no job could be claimed") as connection:
             while (row := connection.execute(first).first()) is not None:
                 values = self._claimed(row, lease, seconds)
@@ -192,10 +185,10 @@ class JobRepository(Repository):
         c = jobs.c
         mine = select(c.attempts, c.most_attempts, c.cancelling).where(*_held(job_id, lease))
         with self._transaction("a job's failure could not be recorded") as connection:
-            row = connection.execute(mine.with_for_update()).first()
+            row = connection.execute(mine).first()
             if row is None:
                 return False
-            values = {"error": error, **_no_lease()}
+            values = {"error": _storable(error), **_no_lease()}
             if row.cancelling:
                 values |= self._ended("cancelled")
             elif retry and row.attempts < row.most_attempts:
@@ -229,7 +222,7 @@ class JobRepository(Repository):
             ConflictError: it has ended.
         """
         with self._transaction("the job could not be cancelled") as connection:
-            job = _get(connection, job_id, lock=True)
+            job = _get(connection, job_id)
             if job.state in ENDED:
                 raise ConflictError(f"job {job_id} is {job.state}", key="job", value=job_id)
             values = self._ended("cancelled") if job.state == "queued" else {"cancelling": True}
@@ -244,7 +237,7 @@ class JobRepository(Repository):
             ConflictError: it is neither, or another of its kind and app is queued or running.
         """
         with self._transaction("the job could not be queued again") as connection:
-            job = _get(connection, job_id, lock=True)
+            job = _get(connection, job_id)
             if job.state not in AGAIN:
                 raise ConflictError(
                     f"job {job_id} is {job.state}: one that is dead or cancelled can be tried "
@@ -252,6 +245,7 @@ class JobRepository(Repository):
                     key="job",
                     value=job_id,
                 )
+            _check_free(connection, job.kind, job.app_id)
             anew = {
                 "state": "queued",
                 "live": _live(job.kind, job.app_id),
@@ -260,30 +254,18 @@ class JobRepository(Repository):
                 "cancelling": False,
                 **dict.fromkeys(("progress", "result", "error", "started_at", "ended_at")),
             }
-            try:
-                with connection.begin_nested():
-                    connection.execute(update(jobs).where(jobs.c.id == job_id).values(anew))
-            except IntegrityError:
-                other = _live_job(connection, job.kind, job.app_id)
-                raise _live_already(job.kind, other) from None
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(anew))
             return _get(connection, job_id)
-
-    def forget(self, before: int, limit: int) -> int:
-        """Delete at most ``limit`` jobs that ended before this (seconds since the epoch); returns
-        how many."""
-        c = jobs.c
-        old = select(c.id).where(c.state.in_(ENDED), c.ended_at < before).limit(limit)
-        with self._transaction("old jobs could not be deleted") as connection:
-            return connection.execute(delete(jobs).where(c.id.in_(old))).rowcount
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _due(self) -> ColumnElement[bool]:
+    def _due(self, kinds: Collection[JobKind]) -> ColumnElement[bool]:
         c, now = jobs.c, self._now
-        return or_(
+        free = or_(
             and_(c.state == "queued", c.due_at <= now),
             and_(c.state == "running", c.lease_until <= now),
         )
+        return and_(free, c.kind.in_(kinds))
 
     def _claimed(self, row: Any, lease: str, seconds: int) -> dict[str, Any]:
         """What becomes of a job that is due."""
@@ -325,9 +307,8 @@ _JOBS = select(
 ).outerjoin(apps, apps.c.id == jobs.c.app_id)
 
 
-def _get(connection: Connection, job_id: int, *, lock: bool = False) -> Job:
-    query = _JOBS.where(jobs.c.id == job_id)
-    row = connection.execute(query.with_for_update(of=jobs) if lock else query).first()
+def _get(connection: Connection, job_id: int) -> Job:
+    row = connection.execute(_JOBS.where(jobs.c.id == job_id)).first()
     if row is None:
         raise NotFoundError(f"there is no job {job_id}", key="job", value=job_id)
     return _job(row)
@@ -337,18 +318,26 @@ def _job(row: Any) -> Job:
     return Job(*row)
 
 
+def _storable(error: str) -> str:
+    """A text as every database holds it, cut where it is long."""
+    text = error.replace("\0", "").encode("utf-8", "replace").decode()
+    return text if len(text) <= ERROR_CHARS else f"{text[: ERROR_CHARS - 1]}…"
+
+
 def _live(kind: JobKind, app_id: int | None) -> str:
     return f"{kind}:{'' if app_id is None else app_id}"
 
 
-def _live_job(connection: Connection, kind: JobKind, app_id: int | None) -> int | None:
-    return connection.scalar(select(jobs.c.id).where(jobs.c.live == _live(kind, app_id)))
-
-
-def _live_already(kind: JobKind, other: int | None) -> ConflictError:
-    return ConflictError(
-        f"job {other} of kind {kind} is queued or running already", key="kind", value=other
-    )
+def _check_free(connection: Connection, kind: JobKind, app_id: int | None) -> None:
+    """
+    Raises:
+        ConflictError: a job of this kind for this app is queued or running.
+    """
+    other = connection.scalar(select(jobs.c.id).where(jobs.c.live == _live(kind, app_id)))
+    if other is not None:
+        raise ConflictError(
+            f"job {other} of kind {kind} is queued or running already", key="kind", value=other
+        )
 
 
 def _held(job_id: int, lease: str) -> tuple[ColumnElement[bool], ...]:

@@ -128,7 +128,7 @@ class StudyRepository(Repository):
             select(trials.c.config)
             .join(studies, studies.c.id == trials.c.study_id)
             .where(studies.c.workload_hash == workload_hash, studies.c.id != besides)
-            .where(trials.c.state == "finished")
+            .where(studies.c.state != "deleted", trials.c.state == "finished")
         )
         with self._reading() as connection:
             return [_config(c) for c in connection.scalars(query)]
@@ -187,7 +187,7 @@ class SqlTrialLog(Repository):
             return [_trial(row) for row in connection.execute(query)]
 
     def start(self, number: int, config: Config) -> None:
-        row = {
+        row: dict[str, Any] = {
             "study_id": self._study,
             "split": self._split,
             "number": number,

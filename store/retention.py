@@ -1,18 +1,19 @@
 """Keeping telemetry small: what is old becomes hourly histograms, and those go in their turn.
 
-Each chunk (:mod:`store.pace`) deletes some traces with their spans and observations, and adds the
-observations to histograms, in one transaction: a prune that is killed loses nothing and counts
-nothing twice, and the next one goes on. How old a trace is goes by when its last spans came, on
-our clock; which hour an observation belongs to, by its own time.
+Each chunk deletes some traces with their spans and observations, and adds the observations to
+histograms, in one transaction: a prune that is killed loses nothing and counts nothing twice. How
+old a trace is goes by when its last spans came, on our clock; which hour an observation belongs to,
+by its own time. A trace waits until it has settled, as its spans are in no histogram; one that
+still has not :data:`NEVER_SETTLES_DAYS` later never will.
 
-An app is forgotten in two steps: :func:`disown` makes its telemetry nobody's at once, and the next
-prune deletes that, whatever its age and without histograms.
+An app is forgotten in two steps: :func:`disown` makes its telemetry nobody's, and the next prune
+deletes that, whatever its age and without histograms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -20,16 +21,19 @@ from sqlalchemy import (
     Engine,
     Row,
     Table,
+    and_,
     bindparam,
     delete,
     func,
     or_,
     select,
+    union,
     update,
 )
 
 from autorag.hashing import address
 from autorag.ports import Clock
+from store.deleting import DAY_S, Deleting, Progress, Pruned, Stopped, row_pace
 from store.engine import reading, store_errors
 from store.pace import Chunks, Pace
 from store.rollups import MEASURED, roll_up
@@ -38,40 +42,14 @@ from store.tables import observations, rollups, sources, spans, traces
 DELETED = "_deleted"
 """The app of telemetry that was disowned."""
 
-DAY_S = 86_400
+NEVER_SETTLES_DAYS = 7
 
-FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 1_000, 200, 50_000
-FIRST_PAGES, LEAST_PAGES, MOST_PAGES = 200, 20, 10_000
-
-CHUNK_TRACES = 500
+CHUNK_TRACES = CHUNK_SOURCES = 500
 ROUND_TRACES = 100_000
 """Traces whose numbers are in memory at once."""
 
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What a prune did.
-
-    Attributes:
-        traces, spans, observations: deleted.
-        rollups: histograms deleted.
-        expected: traces to delete when it began.
-        longest_lock_s: so long it kept others from writing.
-        complete: nothing is left to do; False when it was stopped.
-    """
-
-    traces: int = 0
-    spans: int = 0
-    observations: int = 0
-    rollups: int = 0
-    expected: int = 0
-    longest_lock_s: float = 0.0
-    complete: bool = False
-
-
-def row_pace(clock: Clock) -> Pace:
-    """The pace of deleting rows."""
-    return Pace(clock, FIRST_ROWS, LEAST_ROWS, MOST_ROWS)
+MEANWHILE_S = 3_600
+"""Longer ago than what a chunk may not know of yet."""
 
 
 def prune(
@@ -80,12 +58,12 @@ def prune(
     *,
     days: float,
     rollup_days: float,
-    progress: Callable[[Pruned], None] = lambda _: None,
+    progress: Progress = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
     pace: Pace | None = None,
 ) -> Pruned:
     """Turn telemetry older than ``days`` into histograms, and delete histograms older than
-    ``rollup_days`` and everything that was disowned.
+    ``rollup_days``, everything that was disowned, and senders of whom nothing is left.
 
     Args:
         progress: told after every chunk.
@@ -95,55 +73,52 @@ def prune(
         StoreError: the database failed; what was done until then stays done.
     """
     now = int(clock.time())
+    before = now - int(days * DAY_S)
     with store_errors("telemetry could not be pruned"), Chunks.on(engine) as chunks:
         work = _Pruning(engine, chunks, pace or row_pace(clock), progress, cancelled)
         try:
-            work.traces(now - int(days * DAY_S))
-            work.rollups(rollups.c.hour < now - int(rollup_days * DAY_S))
-            work.sources()
+            work.traces(before)
+            work.rows(rollups, rollups.c.hour < now - int(rollup_days * DAY_S))
+            work.sources(before, now)
             work.vacuum()
-        except _Cancelled:
+        except Stopped:
             return work.done
         return replace(work.done, complete=True)
 
 
-def disown(engine: Engine, app: str, clock: Clock) -> None:
+def disown(engine: Engine, app: str, clock: Clock, *, pace: Pace | None = None) -> None:
     """Make the telemetry of an app nobody's: it is not found under its name any more, nor mixed
     with that of a new app of the same name. Doing it again changes nothing.
 
     Raises:
         StoreError: the database failed; it can be done again.
     """
-    renamed = update(sources).where(sources.c.id == bindparam("of"))
-    renamed = renamed.values(app=DELETED, identity=bindparam("new_identity"))
     with store_errors("telemetry could not be disowned"), Chunks.on(engine) as chunks:
-        with engine.begin() as connection:
-            ids = connection.scalars(select(sources.c.id).where(sources.c.app == app)).all()
-            rows = [{"of": id_, "new_identity": address([DELETED, id_])} for id_ in ids]
-            if rows:
-                connection.execute(renamed, rows)
-        _Pruning(engine, chunks, row_pace(clock)).rollups(rollups.c.app == app)
+        work = _Pruning(engine, chunks, pace or row_pace(clock))
+        work.disown(app)
+        work.rows(rollups, rollups.c.app == app)
 
 
-class _Cancelled(Exception):
-    """Nothing more is to be done."""
+def apps_told_of(engine: Engine) -> set[str]:
+    """Every app that there is telemetry of."""
+    with store_errors("telemetry could not be read"), reading(engine) as connection:
+        names = union(select(sources.c.app), select(rollups.c.app))
+        return set(connection.scalars(names))
 
 
-@dataclass
-class _Pruning:
-    """One prune at work."""
-
-    engine: Engine
-    chunks: Chunks
-    pace: Pace
-    progress: Callable[[Pruned], None] = lambda _: None
-    cancelled: Callable[[], bool] = lambda: False
-    done: Pruned = field(default_factory=Pruned)
+class _Pruning(Deleting):
+    """A prune of telemetry at work."""
 
     def traces(self, before: int) -> None:
-        """Delete what is older, or disowned."""
+        """Delete what is older and has settled, or is disowned."""
+        c = traces.c
         nobodys = select(sources.c.id).where(sources.c.app == DELETED)
-        old = or_(traces.c.last_seen_at < before, traces.c.source_id.in_(nobodys))
+        settles = before - NEVER_SETTLES_DAYS * DAY_S
+        old = or_(
+            and_(c.last_seen_at < before, c.settled >= c.version),
+            c.last_seen_at < settles,
+            c.source_id.in_(nobodys),
+        )
         with reading(self.engine) as connection:
             expected = connection.scalar(select(func.count()).select_from(traces).where(old))
         self.done = replace(self.done, expected=expected or 0)
@@ -156,41 +131,37 @@ class _Pruning:
                 for some in self._fitting(ids[i : i + CHUNK_TRACES], old):
                     self._delete_traces(some, old)
 
-    def rollups(self, which: ColumnElement[bool]) -> None:
-        """Delete histograms."""
-        key = list(rollups.primary_key)
-        one = delete(rollups).where(*(c == bindparam(f"of_{c.name}") for c in key))
-        columns = [c.label(f"of_{c.name}") for c in key]
+    def disown(self, app: str) -> None:
+        """Make who sent something for an app nobody's."""
+        c = sources.c
+        renamed = update(sources).where(c.id == bindparam("of"))
+        renamed = renamed.values(app=DELETED, identity=bindparam("new_identity"))
+        mine = select(c.id).where(c.app == app)
         while True:
             with reading(self.engine) as connection:
-                page = select(*columns).where(which).limit(self.pace.size)
-                rows = [dict(row) for row in connection.execute(page).mappings()]
-            if not rows:
+                ids = connection.scalars(mine.limit(self.pace.size)).all()
+            if not ids:
                 return
-            self._go_on()
             with self.chunks.locked(self.pace) as connection:
-                connection.execute(one, rows)
-            self._count(rollups=len(rows))
+                connection.execute(
+                    renamed, [{"of": id_, "new_identity": address([DELETED, id_])} for id_ in ids]
+                )
 
-    def sources(self) -> None:
-        """Delete who sent what was disowned and is gone."""
-        used = select(traces.c.id).where(traces.c.source_id == sources.c.id).exists()
-        with self.chunks.locked(self.pace) as connection:
-            connection.execute(delete(sources).where(sources.c.app == DELETED, ~used))
-
-    def vacuum(self) -> None:
-        """Give the pages that became free back to the file system, where the database does not do
-        that by itself."""
-        if self.chunks.pragma("auto_vacuum") != 2:
-            return
-        pace = Pace(self.pace.clock, FIRST_PAGES, LEAST_PAGES, MOST_PAGES, self.pace.sleep)
-        left, free = None, self.chunks.pragma("freelist_count")
-        while free and free != left:
-            self._go_on()
-            self.chunks.script(f"PRAGMA incremental_vacuum({pace.size})", pace)
-            self.pace.held_s.append(pace.held_s[-1])
-            self._count()
-            left, free = free, self.chunks.pragma("freelist_count")
+    def sources(self, before: int, now: int) -> None:
+        """Delete who sent what is gone, and was first heard of before this or disowned."""
+        c = sources.c
+        old = or_(c.app == DELETED, c.first_seen_at < before)
+        page = select(c.id).where(old, _unused(0)).limit(CHUNK_SOURCES)
+        while True:
+            with reading(self.engine) as connection:
+                ids = connection.scalars(page).all()
+            if not ids:
+                return
+            self.go_on()
+            with self.chunks.locked(self.pace) as connection:
+                mine = delete(sources).where(c.id.in_(ids), _unused(now - MEANWHILE_S))
+                gone = connection.execute(mine).rowcount
+            self.count(telemetry_sources=gone)
 
     def _round(self, old: ColumnElement[bool], after: int) -> Sequence[Row[int, int]]:
         query = select(traces.c.id, traces.c.source_id).where(traces.c.id > after, old)
@@ -222,7 +193,7 @@ class _Pruning:
             return dict(connection.execute(query.group_by(table.c.trace)).all())
 
     def _delete_traces(self, ids: Sequence[int], old: ColumnElement[bool]) -> None:
-        self._go_on()
+        self.go_on()
         with self.chunks.locked(self.pace) as connection:
             still = connection.scalars(select(traces.c.id).where(traces.c.id.in_(ids), old)).all()
             mine = delete(observations).where(observations.c.trace.in_(still))
@@ -230,7 +201,7 @@ class _Pruning:
             roll_up(connection, rows, besides=DELETED)
             gone = connection.execute(delete(spans).where(spans.c.trace.in_(still))).rowcount
             connection.execute(delete(traces).where(traces.c.id.in_(still)))
-        self._count(traces=len(still), spans=gone, observations=len(rows))
+        self.count(traces=len(still), spans=gone, observations=len(rows))
 
     def _trim(self, id_: int, old: ColumnElement[bool], *, batch: bool) -> None:
         """Delete the rows of a large trace piece by piece: its spans, or the observations of a
@@ -238,7 +209,7 @@ class _Pruning:
         table, number = (observations, observations.c.number) if batch else (spans, spans.c.span_id)
         while True:
             some = select(number).where(table.c.trace == id_).order_by(number).limit(self.pace.size)
-            self._go_on()
+            self.go_on()
             with self.chunks.locked(self.pace) as connection:
                 if connection.scalar(select(traces.c.id).where(traces.c.id == id_, old)) is None:
                     return
@@ -248,16 +219,18 @@ class _Pruning:
                 ).all()
                 if batch:
                     roll_up(connection, rows, besides=DELETED)
-            self._count(**{table.name: len(rows)})
+            self.count(**{table.name: len(rows)})
             if not rows:
                 return
 
-    def _go_on(self) -> None:
-        if self.cancelled():
-            raise _Cancelled
 
-    def _count(self, **more: int) -> None:
-        added = {name: getattr(self.done, name) + n for name, n in more.items()}
-        longest = max(self.done.longest_lock_s, self.pace.held_s[-1])
-        self.done = replace(self.done, longest_lock_s=longest, **added)
-        self.progress(self.done)
+def _unused(since: int) -> ColumnElement[bool]:
+    """Of a source: nothing is left of what it sent. Among traces that wait to be settled, which may
+    have spans of several sources, only those that had news since then are looked at."""
+    sent = (
+        select(t.c.source_id).where(t.c.source_id == sources.c.id).exists()
+        for t in (traces, observations)
+    )
+    waits = (traces.c.settled < traces.c.version, traces.c.last_seen_at >= since)
+    waiting = select(spans.c.source_id).join(traces, traces.c.id == spans.c.trace).where(*waits)
+    return and_(*(~found for found in sent), sources.c.id.not_in(waiting))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,9 @@ from store.tables import apps, schedules
 
 FIELDS = 5
 LONGEST = 120
+
+CLOCKS_DIFFER_S = 60
+"""So much the clocks of machines may differ, or be set back, without a time coming twice."""
 
 
 class ScheduleRepository(Repository):
@@ -77,7 +80,7 @@ class ScheduleRepository(Repository):
             InputError: as :meth:`add`.
         """
         with self._transaction("the schedule could not be changed") as connection:
-            before = _get(connection, schedule_id, lock=True)
+            before = _get(connection, schedule_id)
             values: dict[str, Any] = {}
             if cron is not None:
                 values["cron"] = cron
@@ -114,10 +117,9 @@ class ScheduleRepository(Repository):
         processes that do so at once, one queues each; a time at which such a job is queued or
         running is passed over."""
         query = select(schedules).where(*self._due()).order_by(schedules.c.next_at, schedules.c.id)
-        due = query.limit(limit).with_for_update(skip_locked=True)
         begun = []
         with self._transaction("the schedules could not be run") as connection:
-            for row in connection.execute(due).all():
+            for row in connection.execute(query.limit(limit)).all():
                 values: dict[str, Any] = {"next_at": next_time(row.cron, self._now)}
                 job = self._begin(connection, row)
                 if job is not None:
@@ -126,6 +128,24 @@ class ScheduleRepository(Repository):
                 moved = update(schedules).where(schedules.c.id == row.id)
                 connection.execute(moved.values(values))
         return begun
+
+    def ahead(self) -> list[int]:
+        """Schedules that come later than they should: they were moved on when the clock was ahead,
+        by more than clocks may differ. It only reads."""
+        c, until = schedules.c, self._now + CLOCKS_DIFFER_S
+        later = select(c.id, c.cron, c.next_at).where(c.enabled, c.next_at > until)
+        with self._reading() as connection:
+            rows = connection.execute(later.order_by(c.id)).all()
+        return [id_ for id_, cron, next_at in rows if next_at > next_time(cron, until)]
+
+    def set_back(self, ids: Collection[int]) -> None:
+        """Let schedules come at the next time of their expressions."""
+        c = schedules.c
+        with self._transaction("the schedules could not be set back") as connection:
+            rows = connection.execute(select(c.id, c.cron).where(c.id.in_(ids))).all()
+            for id_, cron in rows:
+                moved = update(schedules).where(c.id == id_)
+                connection.execute(moved.values(next_at=next_time(cron, self._now)))
 
     def _due(self) -> tuple[Any, ...]:
         return schedules.c.enabled, schedules.c.next_at <= self._now
@@ -160,9 +180,8 @@ _SCHEDULES = select(
 ).outerjoin(apps, apps.c.id == schedules.c.app_id)
 
 
-def _get(connection: Connection, schedule_id: int, *, lock: bool = False) -> Schedule:
-    query = _SCHEDULES.where(schedules.c.id == schedule_id)
-    row = connection.execute(query.with_for_update(of=schedules) if lock else query).first()
+def _get(connection: Connection, schedule_id: int) -> Schedule:
+    row = connection.execute(_SCHEDULES.where(schedules.c.id == schedule_id)).first()
     if row is None:
         raise _missing(schedule_id)
     return _schedule(row)

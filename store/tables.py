@@ -203,8 +203,9 @@ studies = Table(
     Column("app_id", _Key, index=True),
 )
 """One search on one workload, for a registered app or for nobody. ``identity`` is equal for studies
-that would be the same, so that an unfinished one is found again; ``state`` is running or
-finished."""
+that would be the same, so that an unfinished one is found again; ``state`` is running or finished,
+abandoned when nobody went on with it while its per-query results were kept, or deleted with its
+app, whose it no longer is, until a prune deletes it."""
 
 trials = Table(
     "trials",
@@ -227,7 +228,8 @@ trials = Table(
     Column("finished_at", BigInteger),
     UniqueConstraint("study_id", "split", "number"),
 )
-"""One config measured on one side (``split``: search or report) of a study's queries."""
+"""One config measured on one side (``split``: search or report) of a study's queries. ``reason``
+says why it did not finish; while it runs, who runs it, if anybody alone may end it."""
 
 trial_queries = Table(
     "trial_queries",

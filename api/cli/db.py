@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,8 +18,9 @@ from api.cli.console import progress_console
 from api.settings import Settings
 from autorag.ports import SystemClock
 from store.backup import backup, restore
+from store.deleting import Pruned
 from store.engine import open_database, open_telemetry
-from store.retention import Pruned, prune
+from store.pruning import prune_all
 from store.stats import DatabaseStats, database_stats
 
 
@@ -56,31 +57,23 @@ def run_restore(file: Path, force: bool, database: str | None, as_json: bool) ->
 
 
 def run_prune(days: int | None, database: str | None, as_json: bool) -> None:
-    """Turn old telemetry into hourly histograms."""
+    """Delete what is older than is kept, as a prune job does."""
     settings = Settings.from_environment()
-    engine = open_telemetry(_url(database, settings))
     kept = settings.retention_days if days is None else days
-    try:
-        with _busy("pruning", as_json) as status:
+    with _busy("pruning", as_json) as status:
 
-            def progress(done: Pruned) -> None:
-                status.update(f"pruning: {done.traces:,} of {done.expected:,} traces")
+        def progress(done: Pruned) -> None:
+            status.update(f"pruning: {done.traces:,} of {done.expected:,} traces")
 
-            done = prune(
-                engine,
-                SystemClock(),
-                days=kept,
-                rollup_days=settings.rollup_days,
-                progress=progress,
-            )
-    finally:
-        engine.dispose()
-    told = (
-        f"{done.traces:,} traces older than {kept} days with {done.observations:,} observations "
-        f"became histograms, {done.rollups:,} histograms older than {settings.rollup_days} days "
-        f"were deleted; others waited {done.longest_lock_s * 1e3:.0f} ms at most"
-    )
-    _print({"days": kept, "rollup_days": settings.rollup_days, **asdict(done)}, [told], as_json)
+        done = prune_all(
+            _url(database, settings),
+            SystemClock(),
+            days=kept,
+            rollup_days=settings.rollup_days,
+            progress=progress,
+        )
+    row = {"days": kept, "rollup_days": settings.rollup_days, **asdict(done)}
+    _print(row, _pruned_told(done, kept, settings.rollup_days), as_json)
 
 
 def run_stats(database: str | None, as_json: bool) -> None:
@@ -94,6 +87,18 @@ def run_stats(database: str | None, as_json: bool) -> None:
         for line in _summary(stats):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         console.print(_table(stats.rows))
+
+
+def _pruned_told(done: Pruned, days: int, rollup_days: int) -> Iterator[str]:
+    yield (
+        f"{done.traces:,} traces older than {days} days with {done.observations:,} observations "
+        f"became histograms, {done.rollups:,} histograms older than {rollup_days} days were deleted"
+    )
+    yield (
+        f"deleted: {done.trial_queries:,} results of single queries, {done.acks:,} "
+        f"acknowledgements, {done.jobs:,} jobs, {done.answers:,} answers to requests"
+    )
+    yield f"others waited {done.longest_lock_s * 1e3:.0f} ms at most"
 
 
 def _url(given: str | None, settings: Settings | None = None) -> str:
@@ -131,7 +136,7 @@ def _rows_told(status: Status, what: str) -> Any:
     return lambda table, rows: status.update(f"{what}: {rows:,} rows of {table}")
 
 
-def _print(row: Mapping[str, Any], told: Sequence[str], as_json: bool) -> None:
+def _print(row: Mapping[str, Any], told: Iterable[str], as_json: bool) -> None:
     console = Console(soft_wrap=True, markup=False, highlight=False)
     if as_json:
         console.print_json(json.dumps(row), indent=None)

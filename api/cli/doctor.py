@@ -138,6 +138,9 @@ def _telemetry(url: str) -> str:
     try:
         if file is not None and not file.exists():
             return NOTHING_ARRIVED
+        with store_errors("cannot be read"), reading(engine) as connection:
+            if migrations.current(connection) is None:
+                return NOTHING_ARRIVED
         found = summary(engine)
     finally:
         engine.dispose()
@@ -155,6 +158,9 @@ def _service(url: str) -> str:
     try:
         if file is not None and not file.exists():
             return "no app is registered"
+        with store_errors("cannot be read"), reading(engine) as connection:
+            if migrations.current(connection) != migrations.head():
+                return "told once the schema is up to date"
         database = Database(engine, SystemClock())
         apps, jobs = database.read(lambda s: (s.apps.names(), s.jobs.counts()))
     finally:

@@ -29,7 +29,8 @@ from store.engine import check_url, open_database, open_telemetry
 from store.hosts import HostRepository
 from store.keys import KeyRepository
 
-SHUTDOWN_S = 10
+SHUTDOWN_S = 7
+"""How long requests may take when the service stops; `docker stop` kills it after ten seconds."""
 
 PRUNE_CRON = "17 3 * * *"
 """When what is old is deleted, unless an operator says otherwise."""
@@ -64,19 +65,23 @@ def run_serve(host: str, port: int, database: str | None, count: int | None) -> 
 
     set_up_logging(settings)
     app = create_app(running, metrics)
-    served = guarded(app, settings, metrics, parts.clock)
+    served = guarded(app, settings, metrics, lambda: app.state.service.callers)
+    supervisor = workers(settings)
+
+    def stop() -> None:
+        supervisor.stop()
+        app.state.service.watch.stop()
+
     with _listening(host, port) as listener:
         made = _prepared(settings)
-        server = make_server(
-            served, on_stop=lambda: app.state.service.watch.stop(), shutdown_s=SHUTDOWN_S
-        )
+        server = make_server(served, on_stop=stop, shutdown_s=SHUTDOWN_S)
         for ending in (signal.SIGINT, signal.SIGTERM):
             # The server catches them while it runs, and raises them again when it has ended.
             signal.signal(ending, server.handle_exit)
         _announce(console, _url(listener), made)
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
-        with workers(settings):
+        with supervisor:
             server.run(sockets=[listener])
 
 

@@ -17,6 +17,7 @@ from api.settings import Settings
 from api.targets import evaluator_target, reference_target
 from api.tuning import TuneRequest, TuneResult, tune
 from api.wiring import bind, load_workload, make_parts, make_space
+from autorag.errors import MeasurementError, UnreachableError
 from autorag.metrics import METRICS
 from autorag.objective import Objective
 from autorag.outcome import Outcome
@@ -82,7 +83,10 @@ def run_tune(
         write_report(result, seed, report)
 
     with LiveProgress(console, objective) as progress:
-        result = tune(workload, target, request, parts, progress, publish)
+        try:
+            result = tune(workload, target, request, parts, progress, publish)
+        except UnreachableError as error:
+            raise MeasurementError(f"{error}; run the same command again to continue") from error
     if as_json:
         Console(soft_wrap=True).print_json(json.dumps(result.to_json()), indent=None)
     else:

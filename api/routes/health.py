@@ -65,7 +65,7 @@ async def prometheus(request: Request, service: ServiceOf) -> Response:
     counts.writes_waiting.labels("control").set(service.database.waiting)
     counts.writes_waiting.labels("telemetry").set(service.telemetry.waiting)
     try:
-        jobs = await service.read(lambda session: session.jobs.counts())
+        jobs = await service.job_counts.get()
     except AutoragError as error:
         log.warning("jobs could not be counted: %s", first_line(error))
         counts.jobs.clear()

@@ -355,5 +355,5 @@ def _app_id(session: Session, service: Service, kind: JobKind, app: str | None) 
     if kind not in NEEDS_APP:
         raise InputError(f"a {kind} job is for all apps", key="app", value=app)
     found = session.apps.get(app)
-    check_tunable(found)
+    check_tunable(found, service.settings)
     return found.id

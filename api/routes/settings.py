@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import Field
 
 from api.auth import Caller, opened
-from api.limits import waiting
+from api.limits import unless_gone, waiting
 from api.once import IdempotencyKey, answer_once, json_answer
 from api.routes.common import AckView, PendingView, ServiceOf, ack_view
 from api.schema import (
@@ -105,6 +105,7 @@ _SETTINGS: dict[int | str, Any] = {
 )
 async def get_settings(
     app: AppName,
+    request: Request,
     _: Reads,
     service: ServiceOf,
     instance: Annotated[str | None, Query(pattern=NAME, examples=["web-1"])] = None,
@@ -126,8 +127,9 @@ async def get_settings(
     or with 304 after ``wait`` seconds."""
     row = await service.read(lambda session: session.apps.settings(app))
     if if_none_match is not None and _known(if_none_match, row) and wait:
-        async with waiting():
-            changed = await service.watch.changed(app, (row.app_id, row.version), wait)
+        async with waiting(app):
+            news = service.watch.changed(app, (row.app_id, row.version), wait)
+            changed = await unless_gone(request.receive, news)
         if changed:
             row = await service.read(lambda session: session.apps.settings(app))
     headers = {"ETag": _etag(row), "Poll-Interval": str(POLL_S), "Cache-Control": "no-cache"}

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from api.auth import bearer, identify
-from api.problems import RETRY_AFTER_S, first_line
+from api.problems import RETRY_AFTER_S, Refusal, first_line
 from api.schema import ERROR_HEADERS
 from api.service import Service
 from autorag.errors import (
@@ -121,6 +121,7 @@ async def _export(request: Request, signal: Signal) -> Response:
     type_ = JSON
     try:
         type_ = media_type(headers.get("content-type"))
+        await service.callers.charge_strangers(request.scope)
         caller = await identify(request, bearer(headers.get("authorization")))
         if not (caller.key.admin or "ingest" in caller.key.scopes):
             return _failure(403, "this key lacks the scope 'ingest'", type_)
@@ -135,6 +136,8 @@ async def _export(request: Request, signal: Signal) -> Response:
             service.ingest.leave()
     except UnauthenticatedError as error:
         return _failure(401, str(error), type_, {"WWW-Authenticate": "Bearer"})
+    except Refusal as refusal:
+        return _failure(503, refusal.detail, type_, refusal.headers)
     except AutoragError as error:
         return _refused(error, type_)
     except ClientDisconnect:

@@ -48,8 +48,10 @@ LONGEST_ASKED_PAUSE_S = 600.0
 LARGEST_BATCH = 1000
 MOST_ACKS = 100
 LONGEST_ERROR = 2000
-AGAIN = (408, 409, 429)
-"""Answers that are another one later, as those from 500 on are."""
+WARN_EVERY_S = 60.0
+AGAIN = (401, 403, 408, 409, 429)
+"""Answers that are another one later (once the key is let in again, say), as those from 500 on
+are."""
 
 Settings = Mapping[str, Any]
 OnChange = Callable[[Settings], Mapping[str, Any] | None]
@@ -207,10 +209,11 @@ class Client:
         try:
             number = float(value)
             usable = stage in STAGES and _METRIC.fullmatch(metric) and _UNIT.fullmatch(unit)
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # whatever an app hands over
             usable = None
         if not usable or not math.isfinite(number):
-            log.warning("%r %r = %r %r cannot be reported", stage, metric, value, unit)
+            shown = ", ".join(map(_shown, (stage, metric, value, unit)))
+            log.warning("report(%s): cannot be reported", shown)
             return
         row = {"stage": stage, "metric": metric, "value": number, "unit": unit}
         with self._lock:
@@ -318,27 +321,32 @@ class Client:
     # -- sending ----------------------------------------------------------------------------
 
     def _keep_sending(self, http: httpx2.Client) -> None:
-        pauses, pause_s = _Pauses("reports"), 0.0
+        kinds = (
+            (self._send_acks, _Pauses("acknowledgements")),
+            (self._send_manifest, _Pauses("documents")),
+            (self._send_reports, _Pauses("reports")),
+        )
         with http:
             while not self._sending_ends.is_set():
-                if pause_s:
-                    self._sending_ends.wait(pause_s)
-                else:
-                    self._news.wait(FLUSH_S)
+                self._news.wait(FLUSH_S)
                 self._news.clear()
-                pause_s = self._try_to_send(http, pauses)
-            self._try_to_send(http, pauses)  # what came while the client was being closed
+                for send, pauses in kinds:
+                    if pauses.are_over():
+                        self._try_to(send, http, pauses)
+            for send, pauses in kinds:  # what came while the client was being closed
+                self._try_to(send, http, pauses)
 
-    def _try_to_send(self, http: httpx2.Client, pauses: _Pauses) -> float:
-        """Send everything; returns the seconds to leave the service alone."""
+    @staticmethod
+    def _try_to(
+        send: Callable[[httpx2.Client], None], http: httpx2.Client, pauses: _Pauses
+    ) -> None:
+        """Send what there is of one kind. If that fails, the other kinds do not wait for it."""
         try:
-            self._send_acks(http)
-            self._send_manifest(http)
-            self._send_reports(http)
+            send(http)
         except Exception as error:  # nothing is lost: it is sent again
-            return pauses.after(error)
-        pauses.reset()
-        return 0.0
+            pauses.after(error)
+        else:
+            pauses.reset()
 
     def _send_acks(self, http: httpx2.Client) -> None:
         while self._acks:
@@ -390,19 +398,28 @@ class Client:
 
 class _Pauses:
     """Pauses after failures: they double, are never quite the same, and are not shorter than what
-    the service asked for."""
+    the service asked for. A warning is given once a minute at most."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._failures = 0
+        self._ends = self._warns = -math.inf
 
     def reset(self) -> None:
         self._failures = 0
 
+    def are_over(self) -> bool:
+        return time.monotonic() >= self._ends
+
     def after(self, error: Exception) -> float:
-        level = logging.DEBUG if self._failures else logging.WARNING
+        now = time.monotonic()
+        level = logging.WARNING if now >= self._warns else logging.DEBUG
+        if level == logging.WARNING:
+            self._warns = now + WARN_EVERY_S
         log.log(level, "%s: %s: %s", self._what, type(error).__name__, error)
-        return max(self.next_s(), _seconds(getattr(error, "retry_after", None)))
+        pause_s = max(self.next_s(), _seconds(getattr(error, "retry_after", None)))
+        self._ends = now + pause_s
+        return pause_s
 
     def next_s(self) -> float:
         self._failures = min(self._failures + 1, 20)
@@ -442,4 +459,15 @@ def _state_file(folder: Path | str | None, app: str, base: str) -> Path | None:
     """Apps of the same name at two services have a file each."""
     if folder is None:
         return None
-    return Path(folder).expanduser() / f"{app}-{sha256(base.encode()).hexdigest()[:8]}.json"
+    try:
+        return Path(folder).expanduser() / f"{app}-{sha256(base.encode()).hexdigest()[:8]}.json"
+    except RuntimeError as error:
+        log.warning("settings are not kept in %s: %s", folder, error)
+        return None
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:80]
+    except Exception:
+        return f"a {type(value).__name__}"

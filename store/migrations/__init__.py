@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Engine
 from autorag.errors import StoreError
 
 FOLDER = Path(__file__).parent
+TABLE = "alembic_version"
+"""Where a database has its revision."""
 
 
 def upgrade(engine: Engine) -> None:
@@ -46,9 +48,9 @@ def current(connection: Connection) -> str | None:
     """The revision that a database is at; None before its first tables."""
     from sqlalchemy import inspect, text
 
-    if not inspect(connection).has_table("alembic_version"):
+    if not inspect(connection).has_table(TABLE):
         return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    found: str | None = connection.scalar(text(f"SELECT version_num FROM {TABLE}"))
     return found
 
 

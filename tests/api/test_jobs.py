@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.jobs import check_arguments, check_tunable
+from api.settings import Settings
 from api.spaces import Spaces
 from api.tune_job import measured_space, verdict
 from autorag.apps import App
@@ -118,12 +120,35 @@ class TestArguments:
             check_arguments(kind, ["a"])  # type: ignore[arg-type]
 
 
-def test_an_app_with_nothing_to_measure_cannot_be_tuned() -> None:
-    with pytest.raises(ConflictError, match="neither docs nor an evaluator") as refused:
-        check_tunable(APP)
-    assert (refused.value.key, refused.value.value) == ("app", "shop")
-    check_tunable(replace(APP, docs="docs"))
-    check_tunable(replace(APP, docs="docs", evaluator="http://example.org"))
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "docs").mkdir()
+    return Settings(home=tmp_path / "home", data_dir=tmp_path)
+
+
+class TestTunable:
+    def refuses(self, app: App, settings: Settings, why: str) -> None:
+        with pytest.raises(ConflictError, match=why) as refused:
+            check_tunable(app, settings)
+        assert (refused.value.key, refused.value.value) == ("app", "shop")
+
+    def test_an_app_with_nothing_to_measure_is_not(self, settings: Settings) -> None:
+        self.refuses(APP, settings, "neither docs nor an evaluator")
+        check_tunable(replace(APP, docs="docs"), settings)
+
+    def test_an_evaluator_needs_queries_with_gold(self, settings: Settings) -> None:
+        app = replace(APP, evaluator="http://example.org")
+        self.refuses(app, settings, "an evaluator but no docs")
+        app = replace(app, docs="docs")
+        self.refuses(app, settings, "neither queries nor queries.jsonl beside its docs")
+        check_tunable(replace(app, queries="mine.jsonl"), settings)
+        assert settings.data_dir is not None
+        (settings.data_dir / "docs" / "queries.jsonl").touch()
+        check_tunable(app, settings)
+
+    def test_why_docs_cannot_be_read_is_for_the_job_to_say(self, settings: Settings) -> None:
+        app = replace(APP, evaluator="http://example.org", docs="elsewhere")
+        check_tunable(app, settings)
 
 
 class TestMeasuredSpace:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
+from api.auth import NO_KEY
 from api.bodies import BODY_BYTES, MANIFEST_BYTES, Bodies, check_json, most_bytes
+from api.callers import Callers
 from api.limits import Limits, waiting
 from api.metrics import Metrics
 from api.middleware import Observed, guarded
-from api.problems import add_problem_handlers
+from api.problems import Refusal, add_problem_handlers
 from api.problems import problem as make_problem
 from api.rates import Rates
 from api.settings import Settings
@@ -41,11 +44,12 @@ from autorag.errors import (
     TooManyError,
     UnauthenticatedError,
 )
-from autorag.ports import SystemClock
+from tests.api.known import Ring, callers
 from tests.api.loopback import Loopback, rest, served, until
 from tests.fakes import ManualClock
 
 KEY = {"Authorization": "Bearer one"}
+POST = b"POST /raw HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer one\r\n"
 
 
 def make_app() -> FastAPI:
@@ -73,9 +77,9 @@ def make_app() -> FastAPI:
         app.state.working -= 1
         return "held"
 
-    @app.get("/poll")
-    async def poll() -> str:
-        async with waiting():
+    @app.get("/poll/{topic}")
+    async def poll(topic: str) -> str:
+        async with waiting(topic):
             while not app.state.held.is_set():
                 await asyncio.sleep(0.01)
         return "news"
@@ -90,7 +94,9 @@ def make_app() -> FastAPI:
 
 def client(clock: ManualClock | None = None, **settings: Any) -> TestClient:
     """The app of this process within its limits."""
-    app = guarded(make_app(), Settings(**settings), Metrics(), clock or ManualClock())
+    chosen = Settings(**settings)
+    known = callers("one", "two", clock=clock, per_s=chosen.rate_per_s)
+    app = guarded(make_app(), chosen, Metrics(), known)
     return TestClient(app, raise_server_exceptions=False)
 
 
@@ -106,7 +112,7 @@ def server(app: FastAPI) -> Iterator[Loopback]:
     limits = Limits(
         app,
         metrics,
-        Rates(SystemClock(), 0),
+        callers("one"),
         Bodies(within_s=0.5),
         most_requests=2,
         most_waiting=3,
@@ -159,6 +165,47 @@ def test_keys_do_not_share_and_those_without_one_do() -> None:
     assert [asking.get("/a").status_code for _ in range(2)] == [200, 429]
 
 
+def test_a_key_written_in_many_ways_is_one_key() -> None:
+    asking = client(rate_per_s=2)
+    spelled = ("Bearer one", "bearer  one", "BEARER one ", "Bearer   one", "bearer one")
+    statuses = [asking.get("/a", headers={"Authorization": s}).status_code for s in spelled]
+    assert statuses == [200] * 4 + [429]
+
+
+def test_made_up_keys_are_charged_to_their_sender_and_looked_up_no_more_often() -> None:
+    ring = Ring("one")
+    known = Callers(ring, Rates(ManualClock(), 2))
+    asking = TestClient(guarded(make_app(), Settings(), Metrics(), lambda: known))
+    assert asking.get("/a", headers=KEY).status_code == 200
+    answers = [asking.get("/a", headers={"Authorization": f"Bearer {n}"}) for n in range(50)]
+    assert [a.status_code for a in answers] == [200] * 4 + [429] * 46
+    assert "address" in problem(answers[-1], 429)["detail"]
+    assert answers[-1].headers["ratelimit-policy"] == '"address";q=4;w=2'
+    assert ring.looked_up == 5
+    assert [asking.get("/a", headers=KEY).status_code for _ in range(4)] == [200] * 3 + [429]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8:0:1::1", "2001:db8:0:1:ff::2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+    ],
+)
+def test_one_machine_is_one_address(one: str, other: str, same: bool) -> None:
+    known = callers(per_s=0.5)()
+
+    async def charged(host: str) -> None:
+        await known.charge({"type": "http", "headers": [], "client": (host, 1)})
+
+    asyncio.run(charged(one))
+    with pytest.raises(Refusal) if same else nullcontext():
+        asyncio.run(charged(other))
+
+
 @pytest.mark.parametrize(("method", "path"), [("GET", "/healthz"), ("POST", "/v1/traces")])
 def test_health_and_telemetry_are_asked_as_often_as_one_likes(method: str, path: str) -> None:
     asking = client(rate_per_s=0.5)
@@ -196,7 +243,7 @@ def test_who_waits_as_told_is_let_in() -> None:
 
 
 def test_the_keys_that_asked_longest_ago_are_forgotten() -> None:
-    rates = Rates(ManualClock(), 0.5, most_keys=3)
+    rates = Rates(ManualClock(), 0.5, most_callers=3)
     for key in (b"a", b"b", b"c", b"a", b"d"):
         rates.take(key)
     assert len(rates) == 3
@@ -209,39 +256,69 @@ def test_the_keys_that_asked_longest_ago_are_forgotten() -> None:
 
 def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read(server: Loopback) -> None:
     with server.connect() as connection:
-        connection.sendall(
-            b"POST /raw HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\n"
-            b"Content-Length: 1048577\r\n\r\n"
-        )
+        connection.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 1048577\r\n\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_body_that_turns_out_too_large_is_refused(server: Loopback) -> None:
     pieces = (b"x" * 65_536 for _ in range(17))
-    response = httpx2.post(f"{server.url}/raw", content=pieces)
+    response = httpx2.post(f"{server.url}/raw", content=pieces, headers=KEY)
     assert "1048576" in problem(response, 413)["detail"]
 
 
 def test_a_body_of_the_right_size_arrives_whole(server: Loopback) -> None:
-    assert httpx2.post(f"{server.url}/raw", content=b"x" * BODY_BYTES).json() == BODY_BYTES
+    assert (
+        httpx2.post(f"{server.url}/raw", content=b"x" * BODY_BYTES, headers=KEY).json()
+        == BODY_BYTES
+    )
     pieces = (b"x" * 1000 for _ in range(7))
-    assert httpx2.post(f"{server.url}/raw", content=pieces).json() == 7000
+    assert httpx2.post(f"{server.url}/raw", content=pieces, headers=KEY).json() == 7000
     assert httpx2.post(f"{server.url}/raw").json() == 0
 
 
 def test_manifests_and_telemetry_may_be_larger(server: Loopback) -> None:
     large = b"x" * (3 * BODY_BYTES)
-    assert httpx2.put(f"{server.url}/v1/apps/a/documents", content=large).json() == len(large)
+    assert httpx2.put(
+        f"{server.url}/v1/apps/a/documents", content=large, headers=KEY
+    ).json() == len(large)
     assert httpx2.post(f"{server.url}/v1/traces", content=large).json() == len(large)
     assert most_bytes("/v1/apps/a/documents") == MANIFEST_BYTES
     assert most_bytes("/v1/apps/a/documents/b") == BODY_BYTES
     assert most_bytes("/v1/apps//documents") == BODY_BYTES
 
 
+@pytest.mark.parametrize("key", [b"", b"Authorization: Bearer made-up\r\n"])
+def test_no_body_is_read_without_a_key(server: Loopback, key: bytes) -> None:
+    head = b"POST /raw HTTP/1.1\r\nHost: here\r\n" + key + b"Content-Length: 1000000\r\n\r\n"
+    with server.connect() as connection:
+        connection.sendall(head)
+        answer = connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"www-authenticate: Bearer\r\n" in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"] == NO_KEY
+
+
+@pytest.mark.parametrize("key", [b"one", b"made-up"])
+def test_who_waits_to_be_asked_for_a_body_is_asked_or_refused(server: Loopback, key: bytes) -> None:
+    head = b"POST /raw HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer " + key
+    with server.connect() as connection:
+        connection.sendall(head + b"\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        if key == b"one":
+            assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(b"abc")
+            answer = connection.recv(65_536)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"connection: close" not in answer
+        else:
+            answer = rest(connection)
+            assert answer.startswith(b"HTTP/1.1 401 ")
+            assert b"connection: close" in answer
+
+
 def test_slow_bodies_take_no_place_and_are_given_up(server: Loopback) -> None:
     slow = [server.connect() for _ in range(6)]
     for connection in slow:
-        connection.sendall(b"POST /raw HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\nx")
+        connection.sendall(POST + b"Content-Length: 9\r\n\r\nx")
     assert httpx2.get(f"{server.url}/a").status_code == 200
     for connection in slow:
         with connection:
@@ -256,14 +333,14 @@ def test_a_client_that_leaves_before_its_body_is_here_leaves_nothing_behind(
 ) -> None:
     for _ in range(5):
         with server.connect() as connection:
-            connection.sendall(b"POST /raw HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\nx")
+            connection.sendall(POST + b"Content-Length: 9\r\n\r\nx")
     until(lambda: not server.server.server_state.tasks)
-    assert httpx2.post(f"{server.url}/raw", content=b"abc").json() == 3
+    assert httpx2.post(f"{server.url}/raw", content=b"abc", headers=KEY).json() == 3
 
 
 def test_large_bodies_share_what_may_be_held() -> None:
     most = 3 * BODY_BYTES
-    bodies = Bodies(lambda path: most, held_bytes=2 * BODY_BYTES)
+    bodies = Bodies(lambda path: most, held_bytes=4 * BODY_BYTES)
     chunked = {b"transfer-encoding": b"chunked"}
 
     def receiving(size: int) -> Receive:
@@ -274,13 +351,13 @@ def test_large_bodies_share_what_may_be_held() -> None:
 
     async def read() -> None:
         first = await bodies.read("/", chunked, receiving(most))
-        assert first is not None
         with pytest.raises(Exception, match="too many large bodies"):
             await bodies.read("/", chunked, receiving(most))
-        small = await bodies.read("/", chunked, receiving(BODY_BYTES))
-        assert small is not None
+        await bodies.read("/", chunked, receiving(BODY_BYTES))
+        with pytest.raises(Exception, match="too many large bodies"):
+            await bodies.read("/", chunked, receiving(1))
         first.release()
-        assert await bodies.read("/", chunked, receiving(most)) is not None
+        assert len((await bodies.read("/", chunked, receiving(most))).content) == most
 
     asyncio.run(read())
 
@@ -314,9 +391,16 @@ BAD = [
 ]
 
 
+def test_large_json_is_checked_too() -> None:
+    for body, status in ((b'{"a": "%s"}', 200), (b'{"a": "%s\\u0000"}', 400)):
+        content = body % (b"x" * 100_000)
+        headers = {**KEY, "Content-Type": "application/json"}
+        assert client().post("/echo", content=content, headers=headers).status_code == status
+
+
 @pytest.mark.parametrize("body", GOOD)
 def test_json_that_every_part_can_take_is_let_in(body: bytes) -> None:
-    headers = {"Content-Type": "application/json; charset=utf-8"}
+    headers = {**KEY, "Content-Type": "application/json; charset=utf-8"}
     response = client().post("/echo", content=body, headers=headers)
     assert (response.status_code, response.json()) == (200, json.loads(body))
 
@@ -324,13 +408,14 @@ def test_json_that_every_part_can_take_is_let_in(body: bytes) -> None:
 @pytest.mark.parametrize("type_", ["application/json", "Application/Ld+JSON ;q=1"])
 @pytest.mark.parametrize("body", BAD, ids=lambda b: str(b[:24]))
 def test_json_that_some_part_would_trip_over_is_refused(body: bytes, type_: str) -> None:
-    response = client().post("/echo", content=body, headers={"Content-Type": type_})
+    response = client().post("/echo", content=body, headers={**KEY, "Content-Type": type_})
     assert "cannot be read as JSON" in problem(response, 400)["detail"]
     assert len(response.content) < 1000
 
 
 def test_the_type_that_the_route_goes_by_is_the_one_that_is_checked() -> None:
-    headers = [("Content-Type", "application/json"), ("Content-Type", "text/plain")]
+    types = ("application/json", "text/plain")
+    headers = [*KEY.items(), *(("Content-Type", type_) for type_ in types)]
     assert client().post("/echo", content=b'{"a": NaN}', headers=headers).status_code == 400
 
 
@@ -385,20 +470,31 @@ def test_what_is_beyond_the_places_is_refused_at_once_but_health_is_told(
 
 def test_who_waits_takes_no_place_and_only_so_many_wait(app: FastAPI, server: Loopback) -> None:
     with ThreadPoolExecutor(8) as pool:
-        polls = at_once(server, "/poll", 3, pool)
+        polls = [*at_once(server, "/poll/a", 2, pool), *at_once(server, "/poll/b", 1, pool)]
         until(lambda: len(server.server.server_state.tasks) == 3)
         time.sleep(0.1)
         assert httpx2.get(f"{server.url}/a").status_code == 200
-        refused = httpx2.get(f"{server.url}/poll")
+        refused = httpx2.get(f"{server.url}/poll/c")
         assert "wait already" in problem(refused, 429)["detail"]
         assert refused.headers["retry-after"] == "1"
         app.state.held.set()
         assert [p.result().json() for p in polls] == ["news"] * 3
 
 
+def test_those_who_wait_for_one_thing_leave_room_for_others(app: FastAPI, server: Loopback) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        polls = at_once(server, "/poll/a", 2, pool)
+        until(lambda: len(server.server.server_state.tasks) == 2)
+        time.sleep(0.1)
+        assert "wait for a already" in problem(httpx2.get(f"{server.url}/poll/a"), 429)["detail"]
+        polls += at_once(server, "/poll/b", 1, pool)
+        app.state.held.set()
+        assert [p.result().json() for p in polls] == ["news"] * 3
+
+
 def test_a_route_may_wait_where_nothing_is_limited(app: FastAPI) -> None:
     app.state.held.set()
-    assert TestClient(app).get("/poll").json() == "news"
+    assert TestClient(app).get("/poll/a").json() == "news"
 
 
 @dataclass
@@ -426,7 +522,7 @@ class Crowd:
     async def wait(self, turns: int) -> None:
         self.working -= 1
         try:
-            async with waiting():
+            async with waiting("news"):
                 await yielding(turns)
         finally:
             self.enter()
@@ -464,7 +560,7 @@ def test_never_more_work_at_once_than_places_and_every_place_comes_back(
     limits = Limits(
         crowd,
         Metrics(),
-        Rates(ManualClock(), 0),
+        callers(),
         Bodies(),
         most_requests=most_requests,
         most_waiting=most_waiting,
@@ -505,15 +601,13 @@ def test_many_that_are_woken_leave_room_for_others() -> None:
 
     async def polling(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/poll":
-            async with waiting():
+            async with waiting("news"):
                 await news.wait()
             await yielding(50)
         await send({"type": "http.response.start", "status": 200})
 
     crowd = Crowd()
-    limits = Limits(
-        polling, Metrics(), Rates(ManualClock(), 0), Bodies(), most_requests=4, most_waiting=100
-    )
+    limits = Limits(polling, Metrics(), callers(), Bodies(), most_requests=4, most_waiting=200)
 
     async def get(path: str) -> None:
         scope = {"type": "http", "path": path, "headers": [], "query_string": b""}
@@ -548,7 +642,7 @@ def test_many_that_are_woken_leave_room_for_others() -> None:
         (ReusedKeyError("another"), 422),
         (TooManyError("slower"), 429),
         (BusyError("later"), 503),
-        (StoreError("secret"), 500),
+        (StoreError("secret"), 503),
     ],
     ids=lambda e: type(e).__name__,
 )
@@ -560,9 +654,9 @@ def test_each_kind_of_error_has_its_status(error: AutoragError, status: int) -> 
     async def get() -> None:
         raise error
 
-    response = TestClient(guarded(app, Settings(), Metrics(), ManualClock())).get("/")
+    response = TestClient(guarded(app, Settings(), Metrics(), callers())).get("/")
     row = problem(response, status)
-    assert (row["detail"] == str(error)) == (status != 500)
+    assert (row["detail"] == str(error)) == (not isinstance(error, StoreError))
     assert ("retry-after" in response.headers) == (status in (429, 503))
     assert ("www-authenticate" in response.headers) == (status == 401)
     if isinstance(error, InputError):

@@ -18,8 +18,8 @@ from api.metrics import Metrics
 from api.middleware import guarded
 from api.problems import add_problem_handlers
 from api.settings import Settings
+from tests.api.known import callers
 from tests.api.loopback import served
-from tests.fakes import ManualClock
 
 KEY = "a-secret-key-that-nobody-may-see"
 
@@ -66,7 +66,7 @@ def client() -> TestClient:
 
     apps.include_router(inner)
     app.include_router(apps)
-    served_app = guarded(app, Settings(), Metrics(), ManualClock())
+    served_app = guarded(app, Settings(), Metrics(), callers())
     headers = {"Authorization": f"Bearer {KEY}"}
     return TestClient(served_app, headers=headers, raise_server_exceptions=False)
 
@@ -153,7 +153,7 @@ def test_what_fails_beside_the_app_is_answered_and_told_too() -> None:
     async def broken(*_: Any) -> None:
         raise LookupError("the inside")
 
-    app = guarded(broken, Settings(), Metrics(), ManualClock())
+    app = guarded(broken, Settings(), Metrics(), callers())
     response = TestClient(app).get("/")
     assert response.status_code == 500
     assert response.json()["request_id"] == response.headers["x-request-id"]

@@ -15,8 +15,12 @@ from api.limits import waiting
 from api.metrics import CONTENT_TYPE, Metrics, render
 from api.middleware import guarded
 from api.settings import Settings
+from tests.api.known import callers
 from tests.api.loopback import served, until
-from tests.fakes import ManualClock
+
+POST = (
+    b"POST /poll HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer one\r\nContent-Length: 9\r\n\r\n"
+)
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def app(metrics: Metrics) -> FastAPI:
 
     @app.get("/poll")
     async def poll() -> None:
-        async with waiting():
+        async with waiting("news"):
             await app.state.news.wait()
 
     @app.get("/metrics")
@@ -47,7 +51,8 @@ def app(metrics: Metrics) -> FastAPI:
 
 def client(app: FastAPI, metrics: Metrics, **settings: float) -> TestClient:
     settings_ = Settings.model_validate(settings)
-    return TestClient(guarded(app, settings_, metrics, ManualClock()))
+    known = callers("one", per_s=settings_.rate_per_s)
+    return TestClient(guarded(app, settings_, metrics, known))
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -73,13 +78,14 @@ def test_requests_are_counted_by_the_template_of_their_route(
 
 def test_what_was_refused_is_counted_by_its_reason(app: FastAPI, metrics: Metrics) -> None:
     asking = client(app, metrics, rate_per_s=0.5)
-    asking.get("/v1/apps/a")
-    asking.get("/v1/apps/a")
-    headers = {"Authorization": "another"}
+    headers = {"Authorization": "Bearer one"}
     asking.post("/v1/apps/a", content=b"x" * 1_048_577, headers=headers)
+    asking.post("/v1/apps/a", content=b"x")
+    asking.get("/v1/apps/a")
     refused = "autorag_http_refused_total"
     assert value(metrics, refused, reason="rate") == 1
     assert value(metrics, refused, reason="body_size") == 1
+    assert value(metrics, refused, reason="key") == 1
 
 
 def test_what_is_read_can_be_parsed_and_tells_of_the_process(
@@ -95,7 +101,7 @@ def test_what_is_read_can_be_parsed_and_tells_of_the_process(
 def test_long_polls_are_counted_and_their_waiting_is_no_work(
     app: FastAPI, metrics: Metrics
 ) -> None:
-    guarded_app = guarded(app, Settings(), metrics, ManualClock())
+    guarded_app = guarded(app, Settings(), metrics, callers("one"))
     with served(guarded_app, app.state.news.set) as server, server.connect() as connection:
         began = time.monotonic()
         connection.sendall(b"GET /poll HTTP/1.1\r\nHost: here\r\n\r\n")
@@ -113,9 +119,9 @@ def test_long_polls_are_counted_and_their_waiting_is_no_work(
 
 
 def test_a_client_that_left_is_counted_as_such(app: FastAPI, metrics: Metrics) -> None:
-    with served(guarded(app, Settings(), metrics, ManualClock())) as server:
+    with served(guarded(app, Settings(), metrics, callers("one"))) as server:
         with server.connect() as connection:
-            connection.sendall(b"POST /poll HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\n")
+            connection.sendall(POST)
             until(lambda: value(metrics, "autorag_http_in_flight") == 1)
         until(lambda: value(metrics, "autorag_http_refused_total", reason="gone") == 1)
     requests = "autorag_http_requests_total"

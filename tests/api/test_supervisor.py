@@ -57,6 +57,24 @@ def test_a_worker_that_dies_is_replaced(place: Place) -> None:
         assert place.ended(place.enqueue("prune").id).state == "done"
 
 
+def test_there_is_a_pause_after_a_worker_that_could_not_be_started(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/program")
+    supervisor = Supervisor(1, url(place), place.environment())
+    (worker,) = supervisor._workers
+    pauses = []
+    for _ in range(8):
+        worker.start_at = 0.0
+        for _ in range(3):
+            supervisor._look_after(worker)
+        pauses.append(worker.pause_s)
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert [r.getMessage().split(":")[0] for r in caplog.records] == [
+        "a worker could not be started"
+    ] * 8
+
+
 def test_none_can_be_asked_for(place: Place) -> None:
     with Supervisor(0, url(place), place.environment()) as supervisor:
         assert supervisor.pids() == []

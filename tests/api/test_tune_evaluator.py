@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from api.settings import Settings
 from api.targets import evaluator_target
 from api.tuning import TuneRequest, TuneResult, TuneWatcher, tune
 from api.wiring import Parts, load_workload, make_parts
 from autorag.documents import Document, document_to_json
-from autorag.errors import AddressError, InputError, MeasurementError, WorkCancelled
+from autorag.errors import (
+    AddressError,
+    InputError,
+    MeasurementError,
+    UnreachableError,
+    WorkCancelled,
+)
 from autorag.objective import EVALUATOR_OBJECTIVE, Objective, parse_objective
 from autorag.outcome import Outcome
 from autorag.ports import Estimate, Trial
@@ -25,6 +33,7 @@ from autorag.workload import Workload
 from collectors.outbound import EVERYWHERE, Outbound
 from store.engine import sqlite_url
 from tests.api.command import Command, write_lines
+from tests.autorag.machines import machine, profile
 from tests.autorag.pipeline.corpus import documents
 from tests.evaluator import DECLARATION, SPACE, Change, Row, evaluating, words
 from tests.loopback import Loopback, Reply
@@ -160,6 +169,21 @@ def test_an_evaluator_that_is_not_there_is_named(used_autorag: Command, folder: 
     refused(used_autorag, gone.url, *command_line(folder, gone.url), code=1)
 
 
+def test_after_an_outage_the_same_command_goes_on(used_autorag: Command, folder: Path) -> None:
+    calls = [0]
+
+    def out(body: Row, row: Row) -> Reply | None:
+        calls[0] += 1
+        return Reply(500, b"out of order") if calls[0] == 3 else None
+
+    with evaluating(documents(), out) as server:
+        given = command_line(folder, server.url, "--seed", 7)
+        refused(used_autorag, "run the same command again to continue", *given, code=1)
+        told = used_autorag.run(*given, "--json").json()
+    assert (told["trials"], told["failed"]) == (4, 0)
+    assert calls[0] == 3 + 3 + 2
+
+
 # -- as a job calls it -------------------------------------------------------------------------
 
 
@@ -197,11 +221,13 @@ def run(app: Workload, parts: Parts) -> Tune:
         space: Any = SPACE,
         trials: int = 4,
         watcher: TuneWatcher | None = None,
+        hardware: bool = False,
         **options: Any,
     ) -> TuneResult:
         database = sqlite_url(parts.settings.home / "studies.db")
         request = TuneRequest(objective, trials, 60.0, "greedy", 100, database)
         target = evaluator_target(app, space, objective, url, ANYWHERE, **options)
+        target = replace(target, hardware=hardware)
         return tune(app, target, request, parts, watcher or TuneWatcher(), lambda _: None)
 
     return run
@@ -291,6 +317,63 @@ def test_a_cancelled_study_goes_on_where_it_was(run: Tune, parts: Parts) -> None
         assert database.execute("select count(*), state from studies").fetchall() == [
             (1, "finished")
         ]
+
+
+def age_study(parts: Parts, days: float) -> None:
+    with sqlite3.connect(parts.settings.home / "studies.db") as database:
+        past = (int(days * 86_400),) * 2
+        database.execute(
+            "update trials set started_at = started_at - ?, finished_at = finished_at - ?", past
+        )
+        database.execute("update studies set created_at = created_at - ?", past[:1])
+
+
+@pytest.mark.parametrize(("days", "goes_on"), [(1.9, True), (2.1, False)])
+def test_a_study_of_days_ago_is_not_continued(
+    run: Tune, parts: Parts, days: float, goes_on: bool
+) -> None:
+    calls, diary = [0], Diary()
+
+    def out(body: Row, row: Row) -> Reply | None:
+        calls[0] += 1
+        return Reply(503) if calls[0] == 3 else None
+
+    with evaluating(documents(), out) as server:
+        with pytest.raises(UnreachableError):
+            run(server.url)
+        age_study(parts, days)
+        run(server.url, watcher=diary)
+    assert diary.lines[0] == f"planned None, {2 if goes_on else 0} there"
+
+
+def test_locks_of_studies_that_nobody_runs_are_deleted(
+    run: Tune, parts: Parts, evaluator: Loopback
+) -> None:
+    locks = parts.settings.home / "locks"
+    locks.mkdir(parents=True)
+    for name in ("old", "held", "new"):
+        (locks / f"{name}.lock").touch()
+    with FileLock(locks / "held.lock"):
+        for name in ("old", "held"):
+            os.utime(locks / f"{name}.lock", (0, 0))
+        run(evaluator.url, trials=1)
+    left = {p.name for p in locks.iterdir()}
+    assert {"held.lock", "new.lock"} < left
+    assert "old.lock" not in left
+
+
+@pytest.mark.parametrize(("hardware", "studies"), [(True, 2), (False, 1)])
+def test_another_machine_is_another_study_where_it_is_what_is_measured_on(
+    run: Tune, parts: Parts, monkeypatch: pytest.MonkeyPatch, hardware: bool, studies: int
+) -> None:
+    with evaluating(documents(), lambda body, row: Reply(503)) as server:
+        for model in ("one", "another"):
+            here = replace(profile(), identity=replace(machine(), cpu_model=model))
+            monkeypatch.setattr("api.tuning.hardware_profile", lambda *_, here=here: here)
+            with pytest.raises(UnreachableError):
+                run(server.url, hardware=hardware)
+    with sqlite3.connect(parts.settings.home / "studies.db") as database:
+        assert database.execute("select count(*) from studies").fetchall() == [(studies,)]
 
 
 def test_another_evaluator_is_another_study(run: Tune, parts: Parts) -> None:

@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from api import delivery
 from api.settings import Settings
-from api.worker import NICENESS, Held, Worker
+from api.worker import NICENESS, Held, Worker, run_job
 from autorag.apps import App
 from autorag.errors import WorkCancelled
 from autorag.jobs import Job
 from store.database import Session
-from store.tables import answers, jobs, schedules
+from store.engine import reading
+from store.tables import answers, jobs, schedules, studies
 from tests.api.command import Command, write_workload
 from tests.api.working import TINY, WITHIN_S, Place, place_of
 
@@ -66,9 +67,11 @@ def measuring(place: Place, job: Job) -> list[tuple[int, int, str, int, str]]:
 
 
 @contextmanager
-def evaluating(place: Place, asked: Callable[[], None] = lambda: None) -> Iterator[str]:
+def evaluating(
+    place: Place, asked: Callable[[], None] = lambda: None, out: Callable[[], bool] = lambda: False
+) -> Iterator[str]:
     """The URL of an evaluator that finds everything when ``search.good``, else nothing; ``asked``
-    is called before each answer."""
+    is called before each answer, and while it is ``out`` it hangs up instead."""
     rows = map(json.loads, (place.data / "docs" / "queries.jsonl").read_text().splitlines())
     gold = {row["id"]: row["relevant"] for row in rows}
 
@@ -76,6 +79,8 @@ def evaluating(place: Place, asked: Callable[[], None] = lambda: None) -> Iterat
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             asked()
+            if out():
+                return
             found = {
                 id_: docs if body["config"]["search.good"] else [] for id_, docs in gold.items()
             }
@@ -118,7 +123,7 @@ def searching_app(place: Place, evaluator: str) -> App:
 
 
 def temporary_folders(place: Place) -> list[Path]:
-    return list(place.command.temporary.glob("tmp*"))
+    return [*(place.command.home / "tmp").iterdir(), *place.command.temporary.glob("tmp*")]
 
 
 def children(pid: int) -> list[int]:
@@ -284,6 +289,81 @@ def test_an_app_with_an_evaluator_is_tuned_through_it(place: Place) -> None:
     assert (new.number, new.config["search.good"]) == (done.result["revision"], True)
 
 
+def test_an_outage_of_the_evaluator_costs_an_attempt_and_no_trial(place: Place) -> None:
+    calls, gone = [0], threading.Event()
+
+    def asked() -> None:
+        calls[0] += 1
+        if calls[0] == 3:
+            gone.set()
+
+    with evaluating(place, asked, gone.is_set) as url:
+        job = place.enqueue("tune", searching_app(place, url), **{**TINY, "trials": 4})
+        with place.worker():
+            failed = place.wait(job.id, lambda j: j.state == "queued" and j.attempts > 0)
+            assert failed.error is not None
+            assert [row[-1] for row in place.trials()] == ["finished"] * 2
+            gone.clear()
+            place.make_due(job.id)
+            done = place.ended(job.id)
+    assert (done.state, done.attempts) == ("done", 2)
+    assert {row[-1] for row in place.trials()} == {"finished"}
+    assert len({row[1] for row in place.trials()}) == 1
+
+
+def test_a_study_ends_with_its_job(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the process dies right after the job's end was written."""
+
+    class Died(BaseException):
+        pass
+
+    def conclude(held: Held, make: Any) -> Any:
+        kept(held, make)
+        raise Died
+
+    kept = Held.conclude
+    monkeypatch.setattr(Held, "conclude", conclude)
+    settings = Settings(
+        home=place.command.home, data_dir=place.data, allowed_networks="127.0.0.0/8"
+    )
+    with evaluating(place) as url:
+        job = place.enqueue("tune", searching_app(place, url), **TINY)
+        place.database.write(lambda s: s.jobs.claim("mine", 30))
+        with pytest.raises(Died):
+            run_job(
+                place.engine.url.render_as_string(),
+                job.id,
+                "mine",
+                settings.model_dump(mode="json"),
+            )
+    assert place.job(job.id).state == "done"
+    with reading(place.engine) as connection:
+        state, outcome = connection.execute(select(studies.c.state, studies.c.outcome)).one()
+    assert state == "finished"
+    assert outcome["recommended"]["config"]["search.good"] is True
+
+
+def test_a_long_tune_holds_up_no_schedule_and_no_pruning(place: Place) -> None:
+    asked, enough = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        asked.set()
+        enough.wait(WITHIN_S)
+
+    with evaluating(place, slow) as url, place.worker():
+        tune = place.enqueue("tune", searching_app(place, url), **TINY)
+        other = place.enqueue("tune", place.app("other", docs="docs"), **TINY)
+        asked.wait(WITHIN_S)
+        made = place.database.write(lambda s: s.schedules.add("prune", None, {}, "0 0 1 1 *"))
+        with place.engine.begin() as connection:
+            connection.execute(update(schedules).values(next_at=0))
+        assert place.ended(place.begun(made.id)).state == "done"
+        states = [place.job(job.id).state for job in (tune, other)]
+        enough.set()
+        assert place.ended(tune.id).state == "done"
+    assert states == ["running", "queued"]
+
+
 def test_what_is_better_can_be_told_only(place: Place) -> None:
     with evaluating(place) as url:
         app = searching_app(place, url)
@@ -364,12 +444,9 @@ def test_workers_run_what_is_scheduled(place: Place) -> None:
     made = place.database.write(lambda s: s.schedules.add("prune", None, {}, "0 0 1 1 *"))
     with place.engine.begin() as connection:
         connection.execute(update(schedules).values(next_at=0))
-    give_up = time.monotonic() + WITHIN_S
     with place.worker():
-        while (after := place.database.read(lambda s: s.schedules.get(made.id))).last_job is None:
-            assert time.monotonic() < give_up, place.said()
-            time.sleep(0.02)
-        assert place.ended(after.last_job).state == "done"
+        assert place.ended(place.begun(made.id)).state == "done"
+    after = place.database.read(lambda s: s.schedules.get(made.id))
     assert after.next_at == made.next_at
 
 

@@ -90,6 +90,14 @@ class Place:
         """The job once it has ended."""
         return self.wait(job_id, lambda job: job.state not in ("queued", "running"))
 
+    def begun(self, schedule: int) -> int:
+        """The job that a schedule began, once it did."""
+        give_up = time.monotonic() + WITHIN_S
+        while (job := self.database.read(lambda s: s.schedules.get(schedule)).last_job) is None:
+            assert time.monotonic() < give_up, self.said()
+            time.sleep(0.02)
+        return job
+
     def make_due(self, job_id: int) -> None:
         """Let a job not wait out its pause or its lease."""
         mine = update(jobs).where(jobs.c.id == job_id)

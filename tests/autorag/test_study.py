@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag.errors import MeasurementError, WorkCancelled
+from autorag.errors import MeasurementError, UnreachableError, WorkCancelled
 from autorag.objective import parse_objective
 from autorag.optimizer import ModelFirstGreedy, RandomSearch, Strategy
 from autorag.ports import Estimate, Measurement, Trial
@@ -229,6 +229,27 @@ def test_a_study_whose_default_failed_can_be_run_again() -> None:
 def test_when_all_else_fails_the_default_is_best() -> None:
     trials = Setting(failing_but(DEFAULT)).run(ENDLESS)
     assert best_trial(trials, OBJECTIVE).config == DEFAULT
+
+
+@pytest.mark.parametrize("trial", [0, 2, 5])
+def test_an_outage_fails_no_trial_and_the_study_goes_on_after_it(trial: int) -> None:
+    undisturbed, setting = Setting(), Setting()
+    undisturbed.run(ENDLESS)
+    left = [trial]
+
+    def until_it_is_gone(config: Config) -> Mapping[str, float]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise UnreachableError("nobody there")
+        return quality(config)
+
+    setting.measurer.answer = until_it_is_gone
+    with pytest.raises(UnreachableError):
+        setting.run(ENDLESS)
+    assert states(setting.log.trials()) == ["finished"] * trial
+    setting.measurer.answer = quality
+    setting.run(ENDLESS)
+    assert setting.log.trials() == undisturbed.log.trials()
 
 
 # -- the report --------------------------------------------------------------------------------

@@ -41,8 +41,10 @@ def test_a_snapshot_that_is_there_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "w.json"
     write_snapshot(WORKLOAD, path)
     written = path.stat().st_ino
+    os.utime(path, (0, 0))
     write_snapshot(WORKLOAD, path)
     assert path.stat().st_ino == written
+    assert path.stat().st_mtime > 0, "that it is used does not show"
 
 
 def test_the_name_does_not_change_the_hash() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -12,12 +13,14 @@ from contextlib import contextmanager
 from ipaddress import ip_network
 from typing import Any
 
+import psutil
 import pytest
 
 from autorag.errors import (
     AddressError,
     MeasurementCancelled,
     MeasurementError,
+    UnavailableError,
     UnreachableError,
     WorkCancelled,
 )
@@ -339,6 +342,40 @@ def test_an_evaluator_that_hangs_up_is_asked_four_times() -> None:
     assert len(server.asked) == 4
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 401, 404])
+def test_what_says_nothing_about_the_config_is_no_failure_of_it(status: int) -> None:
+    with evaluating(documents(), lambda body, row: Reply(status, b"not now")) as server:
+        asked = HttpMeasurer(workload(), server.url, LOOPBACK)
+        with pytest.raises(UnavailableError, match=f"answered {status}: not now"):
+            asked.measure(config(), IDS)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_config_that_cannot_be_run_is_a_failure(status: int) -> None:
+    with pytest.raises(MeasurementError) as caught:
+        measured(lambda body, row: Reply(status, b"no such index"))
+    assert not isinstance(caught.value, UnreachableError)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_an_evaluator_that_asks_for_a_pause_gets_it(status: int) -> None:
+    times: list[float] = []
+
+    def busy(body: Row, row: Row) -> Reply | None:
+        times.append(time.monotonic())
+        return Reply(status, b"", {"Retry-After": "1"}) if len(times) == 1 else None
+
+    assert measured(busy).metrics["ndcg_at_10"] > 0
+    assert times[1] - times[0] >= 1
+
+
+@pytest.mark.parametrize("asked_for", ["3600", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "soon"])
+def test_a_pause_that_is_too_long_or_not_understood_is_not_waited_for(asked_for: str) -> None:
+    with pytest.raises(UnavailableError):
+        measured(lambda body, row: Reply(503, b"", {"Retry-After": asked_for}))
+
+
 def slow(seconds: float) -> Change:
     def change(body: Row, row: Row) -> None:
         time.sleep(seconds)
@@ -415,6 +452,25 @@ def test_on_this_host_it_waits_for_other_measurements() -> None:
         assert server.asked == []
         assert told == ["waiting for another measurement"]
         asked.measure(config(), IDS)
+
+
+def test_another_address_of_this_host_is_this_host() -> None:
+    own = [
+        row.address
+        for rows in psutil.net_if_addrs().values()
+        for row in rows
+        if row.family == socket.AF_INET and not row.address.startswith("127.")
+    ]
+    if not own:
+        pytest.skip("this host has no address but loopback")
+    rounds = iter([[own[0]]])
+    with evaluating(documents()) as server:
+        networks = [*LOOPBACK.allowed_networks, ip_network(own[0])]
+        here = Outbound(networks, lambda host, port: next(rounds, ["127.0.0.1"]))
+        asked = HttpMeasurer(workload(), f"http://here.test:{server.port}", here)
+        with other_measurement(), pytest.raises(MeasurementCancelled):
+            asked.measure(config(), IDS, deadline=time.monotonic() + 0.4)
+    assert server.asked == []
 
 
 def test_elsewhere_it_waits_for_nobody() -> None:

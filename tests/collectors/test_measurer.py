@@ -240,6 +240,55 @@ def test_a_killed_child_is_an_error_and_the_next_one_works(measurer: ProcessMeas
     assert measurer.measure(config(**LEXICAL), IDS).metrics["ndcg_at_10"] > 0.8
 
 
+def aged(path: Path, days: float) -> Path:
+    """A path that was last written so long ago."""
+    past = time.time() - days * 86_400
+    os.utime(path, (past, past))
+    return path
+
+
+def test_what_nobody_used_for_long_is_deleted_when_a_measurer_starts(tmp_path: Path) -> None:
+    workloads, temporary = tmp_path / "workloads", tmp_path / "tmp"
+    for folder in (workloads, temporary):
+        folder.mkdir()
+        for name in ("old", "new"):
+            (folder / f"{name}.json").touch()
+            (folder / name).mkdir()
+            (folder / name / "job.json").touch()
+    mine = workloads / f"{workload().hash_hex}.json"
+    ProcessMeasurer(workload(), tmp_path, 0, 10**9)
+    for name in ("old.json", "old", mine.name):
+        aged(workloads / name, 2.1)
+    for name in ("old.json", "old"):
+        aged(temporary / name, 1.1)
+    ProcessMeasurer(workload(), tmp_path, 0, 10**9)
+    assert {p.name for p in workloads.iterdir()} == {"new", "new.json", mine.name}
+    assert {p.name for p in temporary.iterdir()} == {"new", "new.json"}
+
+
+def test_a_workload_in_use_is_kept_and_one_that_was_deleted_comes_back(tmp_path: Path) -> None:
+    measurer = ProcessMeasurer(workload(), tmp_path, 0, 10**9)
+    (snapshot,) = (tmp_path / "workloads").iterdir()
+    aged(snapshot, 3)
+    measurer.measure(config(**LEXICAL), IDS[:1])
+    ProcessMeasurer(workload(), tmp_path, 0, 10**9)
+    assert snapshot.exists()
+    snapshot.unlink()
+    assert measurer.measure(config(**LEXICAL), IDS[:1]).metrics
+
+
+def test_the_files_of_a_trial_are_under_the_home(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def look(stage: str, done: int, total: int) -> None:
+        seen.extend(p.name for p in (tmp_path / "tmp").glob("*/job.json"))
+
+    measurer = ProcessMeasurer(workload(), tmp_path, 0, 10**9)
+    measurer.measure(config(**LEXICAL), IDS, progress=look)
+    assert "job.json" in seen
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_a_job_survives_its_file(tmp_path: Path) -> None:
     chosen = config(index__kind="hnsw", retrieve__mode="hybrid")
     job = TrialJob("w.json", chosen.to_json(), IDS, "artifacts", 10**9, "models", 3, False, True)

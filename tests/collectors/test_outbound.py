@@ -198,8 +198,9 @@ def test_a_password_is_refused_and_not_shown(rest: str) -> None:
 
 def test_one_address_inside_is_enough_to_refuse_a_name() -> None:
     mixed = Outbound(resolve=lambda host, port: [PUBLIC, "10.0.0.5"])
-    with pytest.raises(AddressError, match=r"10\.0\.0\.5"):
+    with pytest.raises(AddressError, match="no public address") as caught:
         mixed.check("http://mixed.test/")
+    assert "10.0.0.5" not in str(caught.value), "who may ask is not always who may know it"
 
 
 def test_a_name_that_nobody_knows_is_refused() -> None:
@@ -245,7 +246,7 @@ def test_a_name_that_turns_inside_after_its_check_is_not_called(server: Loopback
     rounds = iter([[PUBLIC], ["127.0.0.1"]])
     rebinding = Outbound(resolve=lambda host, port: next(rounds))
     rebinding.check(f"http://rebinding.test:{server.port}/")
-    with pytest.raises(AddressError, match=r"127\.0\.0\.1"):
+    with pytest.raises(AddressError, match="no public address"):
         rebinding.post(f"http://rebinding.test:{server.port}/", b"")
     assert server.asked == []
 

@@ -110,7 +110,7 @@ def _deliver(engine: Engine, clock: ManualClock, app: int) -> None:
     revisions, acks = RevisionRepository(engine, clock), AckRepository(engine, clock)
     for number, values in enumerate((CONFIG, OTHER), 1):
         revisions.add(app, values.to_json(), "operator", f"the {number}th")
-        revisions.activate(app, number)
+        revisions.activate(app, number, values.to_json())
     acks.record(app, Ack("one", 2, "applied", {"chunk.tokens": 64}))
     delivered = {"revision": 2, "settings": OTHER.to_json(), "settings_version": 2}
     AppRepository(engine, clock).change(app, **delivered)

@@ -31,7 +31,7 @@ class TestAcks:
     """What every repository of acknowledgements does."""
 
     def test_there_are_none_at_first(self, acks: AckRepository, app: int) -> None:
-        assert acks.of_app(app) == acks.applied() == []
+        assert acks.of_app(app) == acks.applied(0) == []
 
     @pytest.mark.parametrize("ack", [RECEIVED, APPLIED, FAILED], ids=lambda a: a.state)
     def test_what_was_said_reads_back_with_its_time(
@@ -75,11 +75,11 @@ class TestAcks:
     def test_other_values_that_were_read_back_are_news(
         self, acks: AckRepository, app: int, backend: Backend
     ) -> None:
-        acks.record(app, APPLIED)
+        first = acks.record(app, APPLIED)
         backend.clock.advance(60)
         again = acks.record(app, replace(APPLIED, values={"retrieve.k": 10}, mismatched=MISMATCH))
         assert (again.values, again.mismatched) == ({"retrieve.k": 10}, MISMATCH)
-        assert again.applied_at == backend.clock.now
+        assert again.applied_at == first.applied_at
 
     def test_instances_revisions_and_apps_are_told_apart(
         self, acks: AckRepository, app: int, backend: Backend
@@ -89,7 +89,7 @@ class TestAcks:
             acks.record(to, Ack(instance, revision, "received"))
         acks.record(other, FAILED)
         found = [(a.instance, a.revision, a.state) for a in acks.of_app(app)]
-        assert found == [("one", 1, "received"), ("one", 2, "received"), ("two", 1, "received")]
+        assert found == [("one", 2, "received"), ("one", 1, "received"), ("two", 1, "received")]
         assert [a.state for a in acks.of_app(other)] == ["failed"]
 
     def test_what_was_applied_comes_in_the_order_of_time(
@@ -102,15 +102,44 @@ class TestAcks:
             backend.clock.advance(10)
         acks.record(app, replace(APPLIED, instance="two"))
         acks.record(app, Ack("three", 1, "received"))
-        assert acks.applied() == [
+        assert acks.applied(0) == [
             ("shop", "one", 1, start),
             ("other", "one", 3, start + 20),
             ("shop", "two", 1, start + 30),
         ]
+
+    def test_of_what_was_applied_before_each_instance_has_its_last(
+        self, acks: AckRepository, app: int, backend: Backend
+    ) -> None:
+        start = int(backend.clock.now)
+        other = register(backend, "other").id
+        for revision in (1, 2, 3, 4):
+            acks.record(app, replace(APPLIED, revision=revision))
+            backend.clock.advance(10)
+        acks.record(other, APPLIED)
+        acks.record(app, replace(APPLIED, instance="two"))
+        applied = [("shop", "one", n, start + 10 * (n - 1)) for n in (1, 2, 3, 4)]
+        new = [("other", "one", 1, start + 40), ("shop", "two", 1, start + 40)]
+        assert acks.applied(start + 20)[:3] == applied[1:]
+        assert acks.applied(start + 21)[:2] == applied[2:]
+        assert acks.applied(start + 40)[0] == applied[3]
+        assert sorted(acks.applied(start + 40)[1:]) == new
+        assert sorted(acks.applied(start + 41)) == sorted([applied[3], *new])
+
+    def test_the_newest_come_first(self, acks: AckRepository, app: int, backend: Backend) -> None:
+        said = [replace(APPLIED, revision=2), RECEIVED, Ack("two", 2, "received"), FAILED]
+        for ack in said:
+            acks.record(app, ack)
+            backend.clock.advance(10)
+        found = [(a.instance, a.revision, a.state) for a in acks.of_app(app)]
+        assert found == [("one", 1, "failed"), ("two", 2, "received"), ("one", 2, "applied")]
+        assert acks.of_app(app, limit=2) == acks.of_app(app)[:2]
+        assert [a.instance for a in acks.of_app(app, revision=2)] == ["two", "one"]
+        assert acks.of_app(app, revision=3) == []
 
     def test_a_revision_that_failed_after_it_was_applied_was_applied(
         self, acks: AckRepository, app: int
     ) -> None:
         acks.record(app, APPLIED)
         acks.record(app, FAILED)
-        assert [(i, r) for _, i, r, _ in acks.applied()] == [("one", 1)]
+        assert [(i, r) for _, i, r, _ in acks.applied(0)] == [("one", 1)]

@@ -24,7 +24,6 @@ class TestAnswers:
 
     def test_there_are_none_at_first(self, answers: AnswerRepository) -> None:
         assert answers.find("me", "k") is None
-        assert answers.forget(2**40, 10) == 0
 
     def test_an_answer_reads_back(self, answers: AnswerRepository) -> None:
         answers.add("me", "k", ANSWER)
@@ -46,19 +45,6 @@ class TestAnswers:
         with pytest.raises(StoreError, match="answer could not be recorded"):
             answers.add("me", "k", OTHER)
         assert answers.find("me", "k") == ANSWER
-
-    def test_old_ones_are_forgotten_the_oldest_first(
-        self, answers: AnswerRepository, backend: Backend
-    ) -> None:
-        for key in "abcd":
-            answers.add("me", key, ANSWER)
-            backend.clock.advance(10)
-        before = int(backend.clock.now) - 10  # d came then
-        assert answers.forget(before, 2) == 2
-        assert [key for key in "abcd" if answers.find("me", key)] == ["c", "d"]
-        assert answers.forget(before, 2) == 1
-        assert answers.forget(before, 2) == 0
-        assert answers.find("me", "d") == ANSWER
 
     def test_an_answer_is_there_with_what_it_is_about_or_neither_is(self, backend: Backend) -> None:
         database = Database(backend.engine, backend.clock)

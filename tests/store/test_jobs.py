@@ -349,18 +349,6 @@ class TestAgain:
         assert (refused.value.key, refused.value.value) == ("kind", new.id)
         assert jobs.get(old.id).state == "cancelled"
 
-    def test_old_ended_jobs_are_forgotten(self, jobs: JobRepository, clock: ManualClock) -> None:
-        for _ in range(3):
-            jobs.cancel(jobs.enqueue("prune", None, {}).id)
-        live = jobs.enqueue("prune", None, {})
-        clock.advance(100)
-        fresh = jobs.enqueue("tune", None, {})
-        jobs.cancel(fresh.id)
-        assert jobs.forget(int(clock.now), 2) == 2
-        assert jobs.forget(int(clock.now), 2) == 1
-        assert jobs.forget(int(clock.now), 2) == 0
-        assert [j.id for j in jobs.newest(10)] == [fresh.id, live.id]
-
 
 @pytest.fixture
 def many(backend: Backend) -> list[int]:

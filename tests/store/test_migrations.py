@@ -325,6 +325,7 @@ def test_a_frozen_app_reads(frozen_service: Engine) -> None:
     assert (app.settings, app.settings_version) == (CONFIG_2.to_json(), 2)
     newest, first = RevisionRepository(frozen_service, clock).newest(app.id, 10)
     assert (newest.state, first.state, first.config) == ("active", "superseded", CONFIG.to_json())
+    assert newest.delivered == CONFIG_2.to_json()
     (ack,) = AckRepository(frozen_service, clock).of_app(app.id)
     assert (ack.instance, ack.revision, ack.applied_at) == ("one", 2, int(AT))
     assert dict(ManifestRepository(frozen_service, clock).load(app.id)) == DOCUMENTS

@@ -24,25 +24,42 @@ from tests.store.registered import register
 Logs = Callable[[], TrialLog]
 """Makes an empty log."""
 
+Pairs = Callable[[], tuple[TrialLog, TrialLog]]
+"""Makes the logs of two processes that run the same study, which is empty."""
+
 ENDED: tuple[TrialState, ...] = ("failed", "skipped", "censored")
 seconds = st.floats(0, 1e6)
 
 
 @pytest.fixture(scope="module", params=["memory", *KINDS])
-def new_log(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Logs]:
+def new_logs(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Pairs]:
     if request.param == "memory":
-        yield MemoryTrialLog
+
+        def make_two() -> tuple[TrialLog, TrialLog]:
+            log = MemoryTrialLog()
+            return log, log.again()
+
+        yield make_two
         return
     folder = tmp_path_factory.mktemp("store")
     numbers = itertools.count()
     with opened(request.param, folder) as backend:
 
-        def make() -> TrialLog:
+        def make() -> tuple[TrialLog, TrialLog]:
             number = next(numbers)
             study = backend.repository(StudyRepository).open({"hash": "w"}, {"number": number}).id
-            return backend.repository(lambda e, c: SqlTrialLog(e, c, study, "search"))
+            one, other = (
+                backend.repository(lambda e, c, r=runner: SqlTrialLog(e, c, study, "search", r))
+                for runner in ("one", "other")
+            )
+            return one, other
 
         yield make
+
+
+@pytest.fixture(scope="module")
+def new_log(new_logs: Pairs) -> Logs:
+    return lambda: new_logs()[0]
 
 
 class TestTrialLog:
@@ -144,6 +161,28 @@ class TestTrialLog:
         log.start(0, OTHER)
         log.finish(0, a_measurement("a"), 1.0)
         assert [t.config for t in log.trials()] == [OTHER]
+
+    def test_whoever_lost_a_trial_cannot_end_it(self, new_logs: Pairs) -> None:
+        """Another process took over the study and runs the trial of the same number."""
+        lost, log = new_logs()
+        lost.start(0, CONFIG)
+        assert log.discard_running() == 1
+        self.refuses_every_change(lost, 0)
+        log.start(0, CONFIG)
+        self.refuses_every_change(lost, 0)
+        lost.discard(0)
+        log.finish(0, a_measurement("a"), 1.0)
+        self.refuses_every_change(lost, 0)
+        assert [t.state for t in log.trials()] == ["finished"]
+
+    def test_a_trial_can_be_discarded_by_its_number(self, new_log: Logs) -> None:
+        log = new_log()
+        for number in range(3):
+            log.start(number, CONFIG)
+        log.close(0, "failed", "no", 0.0)
+        for number in (0, 1, 7):
+            log.discard(number)
+        assert [(t.number, t.state) for t in log.trials()] == [(0, "failed"), (2, "running")]
 
     def test_logs_do_not_mix(self, new_log: Logs) -> None:
         one, other = new_log(), new_log()
@@ -268,6 +307,44 @@ def test_a_finished_study_is_not_continued(engine: Engine, repository: StudyRepo
     with engine.begin() as connection:
         row = connection.execute(select(studies).where(studies.c.id == first.id)).one()
     assert (row.state, row.outcome, row.finished_at) == ("finished", {"trials": 3}, 1_000_000)
+
+
+def test_a_finished_study_never_changes(engine: Engine, repository: StudyRepository) -> None:
+    study = repository.open(WORKLOAD, {}).id
+    repository.finish(study, {"trials": 3})
+    repository.finish(study, {"trials": 4})
+    with engine.begin() as connection:
+        assert connection.scalar(select(studies.c.outcome)) == {"trials": 3}
+
+
+def test_a_study_in_which_nothing_happened_for_long_is_not_continued(backend: Backend) -> None:
+    repository = backend.repository(StudyRepository)
+    empty, tried = (repository.open(WORKLOAD, {"seed": s}).id for s in (1, 2))
+    backend.clock.advance(60)
+    log = backend.repository(lambda e, c: SqlTrialLog(e, c, tried, "search"))
+    log.start(0, CONFIG)
+    backend.clock.advance(60)
+
+    def again(seed: int, within_s: float | None) -> int:
+        return repository.open(WORKLOAD, {"seed": seed}, within_s=within_s).id
+
+    assert (again(1, 120), again(2, 60)) == (empty, tried)
+    log.close(0, "failed", "no", 1.0)
+    backend.clock.advance(60)
+    assert again(2, 60) == tried
+    assert (again(1, None), again(2, None)) == (empty, tried)
+    new = [again(1, 120), again(2, 59)]
+    assert not {empty, tried} & set(new)
+    assert [again(1, 120), again(2, 59)] == new
+
+
+def test_a_log_of_nobody_ends_what_another_one_started(
+    engine: Engine, repository: StudyRepository
+) -> None:
+    study = repository.open(WORKLOAD, {}).id
+    a_log(engine, study).start(0, CONFIG)
+    a_log(engine, study).close(0, "failed", "no", 1.0)
+    assert [t.state for t in a_log(engine, study).trials()] == ["failed"]
 
 
 def test_measured_configs_are_those_of_all_studies_of_the_workload(

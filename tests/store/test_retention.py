@@ -17,15 +17,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, event, func, insert, select
+from sqlalchemy import Engine, Table, delete, event, func, insert, select
 
 from autorag.errors import StoreError
 from autorag.histogram import Histogram
 from autorag.telemetry import Observation, Source
 from store import tables
+from store.deleting import DAY_S, Pruned
 from store.engine import open_telemetry, reading, sqlite_url
 from store.pace import TARGET_S, Pace
-from store.retention import DAY_S, DELETED, Pruned, disown, prune
+from store.retention import DELETED, NEVER_SETTLES_DAYS, disown, prune
 from store.rollups import HOUR_S, RollupKey, read_rollups
 from tests.fakes import ManualClock
 from tests.store.backends import Backend
@@ -55,6 +56,13 @@ def add(stored: Stored, name: object, *rows: tuple[Source, Observation]) -> None
     """A batch of observations."""
     added = stored.run(lambda store: store.add_observations(trace_id(name), rows)).result(10)
     assert added
+
+
+def empty(engine: Engine, *emptied: Table) -> None:
+    """Delete all rows of tables."""
+    with engine.begin() as connection:
+        for table in emptied:
+            connection.execute(delete(table))
 
 
 def small_pace(stored: Stored) -> Pace:
@@ -243,6 +251,7 @@ class TestPrune:
             add(stored, name, (SHOP, measured(1.0)))
         *early, late = a_trace()
         stored.add(early)
+        stored.settle_due()
         stored.clock.advance(DAYS * DAY_S + 1)
 
         def comes(_: Pruned) -> None:
@@ -252,6 +261,55 @@ class TestPrune:
         pruned(stored, progress=comes, pace=Pace(stored.clock, 1, 1, 1, sleep=lambda _: None))
         (row,) = stored.rows(tables.traces)
         assert row["trace_id"] == late.trace_id
+
+    def test_what_has_not_settled_waits_until_it_has(self, stored: Stored) -> None:
+        stored.add(a_trace())
+        stored.clock.advance((DAYS + NEVER_SETTLES_DAYS) * DAY_S)
+        assert pruned(stored).traces == 0
+        stored.settle_due()
+        observed = stored.observations()
+        assert pruned(stored).observations == len(observed) > 0
+        assert sum(h.count for h in rolled_up(stored, ME.app).values()) == len(observed)
+
+    def test_what_never_settles_goes_in_the_end(self, stored: Stored) -> None:
+        stored.add(a_trace())
+        stored.clock.advance((DAYS + NEVER_SETTLES_DAYS) * DAY_S + 1)
+        assert pruned(stored).spans == len(a_trace())
+        assert stored.rows(tables.traces) == []
+
+    def test_who_sent_nothing_that_is_kept_is_forgotten(self, stored: Stored) -> None:
+        senders = [Source("shop", instance=str(n)) for n in range(3 * SMALL)]
+        for number, sender in enumerate(senders):
+            add(stored, number, (sender, measured(1.0)))
+        stored.clock.advance(DAYS * DAY_S)
+        add(stored, "again", (senders[0], measured(1.0)))
+        add(stored, "first", (BOOKS, measured(1.0)))
+        stored.clock.advance(1)
+        assert pruned(stored).telemetry_sources == len(senders) - 1
+        assert stored.run(lambda store: store.sources()) == [senders[0], BOOKS]
+
+    def test_who_was_heard_of_lately_is_kept(self, stored: Stored) -> None:
+        add(stored, "a", (SHOP, measured(1.0)))
+        stored.clock.advance(DAYS * DAY_S)
+        stored.look(lambda engine: empty(engine, tables.observations, tables.traces))
+        assert pruned(stored).telemetry_sources == 0
+        stored.clock.advance(1)
+        assert pruned(stored).telemetry_sources == 1
+
+    @pytest.mark.parametrize("waits_s", [0, 2 * HOUR_S])
+    def test_who_sent_spans_of_anothers_trace_is_kept_until_it_settles(
+        self, stored: Stored, waits_s: int
+    ) -> None:
+        add(stored, "a", (SHOP, measured(1.0)))
+        stored.clock.advance(DAYS * DAY_S + 1)
+        entry, *others = a_trace()
+        stored.add(others, BOOKS)
+        stored.add([entry], SHOP)
+        stored.clock.advance(waits_s)
+        pruned(stored)
+        stored.settle_due()
+        (_, *_) = found = stored.run(lambda store: store.observations("shop"))
+        assert {id_ for id_, _ in found} == {entry.trace_id}
 
     def test_pages_that_became_free_are_given_back(self, tmp_path: Path) -> None:
         path = tmp_path / "a-telemetry.db"
@@ -324,6 +382,15 @@ class TestDisown:
         self.forget(stored, "shop")
         self.forget(stored, "nobody")
         assert stored.rows(tables.sources) == before
+
+    def test_many_senders_are_renamed_few_at_a_time(self, stored: Stored) -> None:
+        senders = [Source("shop", instance=str(n)) for n in range(3 * SMALL)]
+        add(stored, "a", *((sender, measured(1.0)) for sender in senders))
+        pace = small_pace(stored)
+        stored.look(lambda engine: disown(engine, "shop", stored.clock, pace=pace))
+        assert len(pace.held_s) == 3
+        assert stored.run(lambda store: store.observations("shop")) == []
+        assert pruned(stored).telemetry_sources == len(senders)
 
     def test_two_apps_of_one_name_may_be_forgotten(self, stored: Stored) -> None:
         for name in "ab":
@@ -406,12 +473,8 @@ class TestInvariant:
             sums[source.app] += o.value * o.weight
 
     def empty(self, stored: Stored) -> None:
-        def forget(engine: Engine) -> None:
-            with engine.begin() as connection:
-                for name in ("observations", "spans", "traces", "telemetry_sources", "rollups"):
-                    connection.execute(delete(tables.metadata.tables[name]))
-
-        stored.look(forget)
+        kept = (tables.observations, tables.spans, tables.traces, tables.sources, tables.rollups)
+        stored.look(lambda engine: empty(engine, *kept))
         stored.clock.now = START
 
 

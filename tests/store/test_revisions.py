@@ -37,6 +37,7 @@ class TestRevisions:
         config = {"retrieve.k": 5, "retrieve.alpha": 0.5, "index.kind": "hnsw"}
         new = revisions.add(app, config, "tune", "better by é")
         assert (new.number, new.config, new.state) == (1, config, "proposed")
+        assert new.delivered is None
         assert (new.origin, new.reason) == ("tune", "better by é")
         assert (new.created_at, new.activated_at, new.ended_at) == (backend.clock.now, None, None)
         assert revisions.get(app, 1) == new
@@ -53,7 +54,7 @@ class TestRevisions:
         self, revisions: RevisionRepository, app: int
     ) -> None:
         revisions.add(app, {}, "app", None)
-        for look in (revisions.get, revisions.activate):
+        for look in (revisions.get, lambda a, n: revisions.activate(a, n, {})):
             with pytest.raises(NotFoundError, match="revision 2") as caught:
                 look(app, 2)
             assert (caught.value.key, caught.value.value) == ("revision", 2)
@@ -63,25 +64,27 @@ class TestRevisions:
     ) -> None:
         for _ in range(4):
             revisions.add(app, {}, "app", None)
-        revisions.activate(app, 1)
+        revisions.activate(app, 1, {})
         assert states(revisions, app) == ["active", "proposed", "proposed", "proposed"]
         backend.clock.advance(60)
-        revisions.activate(app, 3)
+        revisions.activate(app, 3, {"retrieve.k": 5})
         assert states(revisions, app) == ["superseded", "superseded", "active", "proposed"]
         first, second, third = (revisions.get(app, n) for n in (1, 2, 3))
         now = backend.clock.now
         assert (first.activated_at, first.ended_at) == (now - 60, now)
         assert (second.activated_at, second.ended_at) == (None, now)
         assert (third.activated_at, third.ended_at) == (now, None)
+        delivered = [r.delivered for r in (first, second, third)]
+        assert delivered == [{}, None, {"retrieve.k": 5}]
 
     def test_one_is_active_at_most(self, revisions: RevisionRepository, app: int) -> None:
         for _ in range(3):
             revisions.add(app, {}, "app", None)
-        revisions.activate(app, 2)
+        revisions.activate(app, 2, {})
         with pytest.raises(ConflictError, match="revision 1 is superseded"):
-            revisions.activate(app, 1)
+            revisions.activate(app, 1, {})
         with pytest.raises(ConflictError, match="revision 2 is active"):
-            revisions.activate(app, 2)
+            revisions.activate(app, 2, {})
         assert states(revisions, app) == ["superseded", "active", "proposed"]
 
     def test_another_apps_revisions_stay(
@@ -90,7 +93,7 @@ class TestRevisions:
         other = register(backend, "other").id
         for a in (app, other, app):
             number = revisions.add(a, {}, "app", None).number
-            revisions.activate(a, number)
+            revisions.activate(a, number, {})
         assert states(revisions, other) == ["active"]
 
     def test_the_newest_come_first_page_by_page(

@@ -350,6 +350,9 @@ class Client(Sender):
             raise Unexpected(f"{app.name}: documents {root}, {answer.text}")
         app.documents = after
         self._told("documents", app.name, after, None)
+        # What waited for a change of documents is delivered by a revision of its own.
+        app.active = app.newest = self._of_app(app, "GET", "/settings", 200)[0].json()["revision"]
+        app.been_active.add(app.active)
 
     def _measure(self, app: OwnApp) -> None:
         if not app.declared:

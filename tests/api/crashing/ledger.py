@@ -51,6 +51,7 @@ class Expected:
     active: int = 0
     configs: dict[int, dict[str, Any]] = field(default_factory=dict)
     states: dict[int, str] = field(default_factory=dict)
+    delivered: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     pending: Mapping[str, Any] = field(default_factory=dict)
     built: Mapping[str, Any] = field(default_factory=dict)
@@ -83,6 +84,7 @@ class Expected:
             self._activate(number, deliver(self.space, config, self.settings, self.built))
 
     def freeze(self, frozen: bool) -> None:
+        self.settings_version += frozen != self.frozen
         self.frozen = frozen
         newest = max(self.configs)
         if not frozen and self.states[newest] == "proposed":
@@ -96,7 +98,9 @@ class Expected:
         self.documents_version += 1
         if self.pending:
             config = self.space.config({}, base=self.configs[self.active])
-            self._deliver(deliver_all(self.space, config, self.built))
+            number = max(self.configs) + 1
+            self._add(number, config.to_json())
+            self._activate(number, deliver_all(self.space, config, self.built))
 
     def _add(self, number: int, config: dict[str, Any]) -> None:
         self.configs[number] = config
@@ -108,10 +112,7 @@ class Expected:
                 self.states[other] = "superseded"
         self.states[number] = "active"
         self.active = number
-        self._deliver(delivery)
-
-    def _deliver(self, delivery: Delivery) -> None:
-        self.settings = delivery.settings.to_json()
+        self.delivered[number] = self.settings = delivery.settings.to_json()
         self.pending, self.built = dict(delivery.pending), dict(delivery.built)
         self.settings_version += 1
 
@@ -329,8 +330,8 @@ def _app_differences(app: Expected, row: Any, children: Mapping[str, Any]) -> It
     if not app.space.valid(row.settings):
         yield f"{app.name}: its settings are not valid"
     mine = {name: owned.get(row.id, []) for name, owned in children.items()}
-    numbered = {n: (app.configs[n], app.states[n]) for n in app.configs}
-    found = {r.number: (r.config, r.state) for r in mine["revisions"]}
+    numbered = {n: (app.configs[n], app.states[n], app.delivered.get(n)) for n in app.configs}
+    found = {r.number: (r.config, r.state, r.delivered) for r in mine["revisions"]}
     yield from _maps(app.name, "revision", numbered, found)
     if [r.state for r in mine["revisions"]].count("active") != 1:
         yield f"{app.name}: not one active revision"

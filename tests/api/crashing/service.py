@@ -107,10 +107,9 @@ class Victim:
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def kill(self) -> bool:
-        """Kill it; whether it was still alive. What it left behind is dead after that, too."""
+    def kill(self) -> None:
+        """Kill it, unless it has done so itself; what it started must be dead after that, too."""
         assert self.process is not None
-        alive = self.alive()
         self.process.kill()
         code = self.process.wait()
         assert code == -9, f"it ended by itself with {code}: {self._said().read_text()}"
@@ -118,7 +117,6 @@ class Victim:
         if left := self.place.left():
             raise AssertionError(f"processes outlived the service: {left}")
         self.free_jobs()
-        return alive
 
     def stop(self) -> None:
         """Leave nothing behind."""
