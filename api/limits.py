@@ -172,7 +172,8 @@ class _Places:
         self._most_waiting = most_waiting
         self._working = asyncio.Semaphore(most)
         self._returning = asyncio.Semaphore(max(1, most // 2))
-        self._waiting: Counter[str] = Counter()
+        self._waiting = 0
+        self._waiting_for: Counter[str] = Counter()
 
     def check(self) -> None:
         """Raise when all places are taken."""
@@ -190,11 +191,12 @@ class _Places:
 
     def wait(self, topic: str) -> None:
         most, most_of_one = self._most_waiting, (self._most_waiting + 1) // 2
-        if self._waiting.total() >= most:
+        if self._waiting >= most:
             raise TooManyError(f"{most} requests wait already; try again")
-        if self._waiting[topic] >= most_of_one:
+        if self._waiting_for[topic] >= most_of_one:
             raise TooManyError(f"{most_of_one} requests wait for {topic} already; try again")
-        self._waiting[topic] += 1
+        self._waiting += 1
+        self._waiting_for[topic] += 1
 
     async def come_back(self, topic: str) -> None:
         """Take a place after waiting."""
@@ -206,7 +208,10 @@ class _Places:
                 self._returning.release()
                 raise
         finally:
-            self._waiting -= Counter([topic])
+            self._waiting -= 1
+            self._waiting_for[topic] -= 1
+            if not self._waiting_for[topic]:
+                del self._waiting_for[topic]
 
 
 class _Turn:

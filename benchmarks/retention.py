@@ -33,8 +33,9 @@ from autorag.hashing import address
 from autorag.ports import Clock, SystemClock
 from autorag.telemetry import Observation, Source, Span
 from store import bulk, telemetry
+from store.deleting import row_pace
 from store.engine import open_database, open_telemetry, sqlite_url
-from store.retention import prune, row_pace
+from store.retention import prune
 from store.stats import database_stats
 from store.tables import observations, sources, spans, traces
 from store.telemetry import TelemetryStore

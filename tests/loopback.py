@@ -52,7 +52,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def serving(handle: Handle, tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Loopback]:
-    """Serve POST requests from ``handle`` until the end of the block."""
+    """Serve POST and PUT requests from ``handle`` until the end of the block."""
     asked: list[Request] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -71,6 +71,9 @@ def serving(handle: Handle, tls: ssl.SSLContext | None = None, port: int = 0) ->
             for piece in pieces:
                 self.wfile.write(piece)
                 self.wfile.flush()
+
+        def do_PUT(self) -> None:
+            self.do_POST()
 
         def log_message(self, *_: Any) -> None: ...
 

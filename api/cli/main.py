@@ -224,7 +224,7 @@ def prune(
     db: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn old telemetry into hourly histograms. The service may go on meanwhile."""
+    """Delete what is older than is kept, as a prune job does. The service may go on meanwhile."""
     from api.cli.db import run_prune
 
     run_prune(days, db, as_json)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from autorag.telemetry import Observation, Source
+from store.answers import Answer, AnswerRepository
 from store.apps import AppRepository
 from store.engine import open_database, open_telemetry, sqlite_url
+from store.jobs import JobRepository
 from store.rollups import read_rollups
 from store.telemetry import TelemetryStore
 from store.writer import BatchWriter
@@ -120,6 +122,31 @@ def test_how_long_histograms_are_kept_is_a_setting(
     assert ended.code == 0
     assert "1 traces older than 7 days with 1 observations became histograms" in ended.out
     assert histograms(url) == 1
+
+
+def test_pruning_does_what_a_prune_job_does(autorag: Command, url: str) -> None:
+    engine, clock = open_database(url), ManualClock(LONG_AGO)
+    jobs = JobRepository(engine, clock)
+    jobs.cancel(jobs.enqueue("tune", None, {}).id)
+    AnswerRepository(engine, clock).add("me", "k", Answer("r", 200, {}, b""))
+    engine.dispose()
+    row = autorag.run("db", "prune", "--days", 100_000, "--db", url, "--json").json()
+    assert (row["jobs"], row["answers"]) == (0, 1)
+    ended = autorag.run("db", "prune", "--db", url)
+    assert ended.code == 0
+    assert "1 jobs, 0 answers" in ended.out
+
+
+def test_a_database_of_a_newer_version_is_refused(autorag: Command, url: str) -> None:
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
+    for command in (("db", "upgrade"), ("db", "prune"), ("serve",), ("worker",)):
+        ended = autorag.run(*command, "--db", url)
+        assert (ended.code, ended.out) == (1, ""), ended.err
+        assert "schema (9999) was made by a newer AutoRAG" in ended.err
+        assert "Traceback" not in ended.err
 
 
 def test_a_backup_is_restored_elsewhere(autorag: Command, url: str, tmp_path: Path) -> None:

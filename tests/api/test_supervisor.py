@@ -75,6 +75,14 @@ def test_there_is_a_pause_after_a_worker_that_could_not_be_started(
     ] * 8
 
 
+def test_workers_stop_while_the_service_still_does(place: Place) -> None:
+    with Supervisor(1, url(place), place.environment()) as supervisor:
+        assert place.ended(place.enqueue("prune").id).state == "done"
+        supervisor.stop()
+        until(lambda: supervisor.pids() == [])
+    assert place.left() == []
+
+
 def test_none_can_be_asked_for(place: Place) -> None:
     with Supervisor(0, url(place), place.environment()) as supervisor:
         assert supervisor.pids() == []

@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from api import delivery
+from api import delivery, worker
 from api.settings import Settings
 from api.worker import NICENESS, Held, Worker, run_job
 from autorag.apps import App
 from autorag.errors import WorkCancelled
 from autorag.jobs import Job
+from store.apps import NewApp
 from store.database import Session
 from store.engine import reading
 from store.tables import answers, jobs, schedules, studies
@@ -450,12 +451,34 @@ def test_workers_run_what_is_scheduled(place: Place) -> None:
     assert after.next_at == made.next_at
 
 
+def test_a_schedule_that_a_clock_put_off_comes_in_time_again(place: Place) -> None:
+    made = place.database.write(lambda s: s.schedules.add("prune", None, {}, "0 0 1 1 *"))
+    with place.engine.begin() as connection:
+        connection.execute(update(schedules).values(next_at=made.next_at + 10**9))
+    with place.worker():
+        assert place.ended(place.enqueue("prune").id).state == "done"
+    assert place.database.read(lambda s: s.schedules.get(made.id)) == made
+
+
+def test_an_end_that_cannot_be_recorded_ends_no_worker(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "RECORD_PAUSES_S", (0.0, 0.0))
+
+    def unstorable(session: Session) -> bool:
+        session.apps.add(NewApp("a\ud800", None, "", "auto", None))
+        return True
+
+    worker._record(place.database, unstorable)
+    assert [r.message for r in caplog.records if "not be recorded" in r.message][1:]
+
+
 def test_another_executor_can_stand_in(place: Place) -> None:
     settings = Settings(home=place.command.home)
     url = place.engine.url.render_as_string()
     stop = threading.Event()
-    worker = Worker(settings, url, lambda: ThreadPoolExecutor(1))
-    thread = threading.Thread(target=worker.run, args=(stop,))
+    beside = Worker(settings, url, lambda: ThreadPoolExecutor(1))
+    thread = threading.Thread(target=beside.run, args=(stop,))
     thread.start()
     try:
         assert place.ended(place.enqueue("prune").id).state == "done"

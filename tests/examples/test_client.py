@@ -249,6 +249,46 @@ def test_what_is_no_measurement_is_left_out(service: Serving, tmp_path: Path) ->
     assert [r[:2] for r in reported(service, "odd")] == [("documents", 5.0)]
 
 
+class Odd:
+    """Raises whatever is asked of it."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("no number")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_reporting_never_raises(nowhere: str) -> None:
+    odd: Any = Odd()
+    client = Client(nowhere, "a", "k", defaults=DEFAULTS, state_dir=None)
+    for row in (
+        ("retrieve", "documents", odd),
+        (odd, "documents", 1),
+        ("retrieve", odd, 1),
+        ("retrieve", "documents", 1, odd),
+        ([], {}, "1", 7),
+    ):
+        client.report(*row)
+    with client.stage(odd):
+        pass
+
+
+def test_without_a_home_folder_settings_are_kept_nowhere(
+    nowhere: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    client = Client(nowhere, "a", "k", defaults=DEFAULTS)
+    assert client.settings == DEFAULTS
+    client._save(client._document)
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+
+
 # -- through crashes ----------------------------------------------------------------------------
 
 
@@ -316,6 +356,45 @@ def test_a_service_that_asks_for_a_pause_gets_it(tmp_path: Path) -> None:
         client.report("retrieve", "documents", 5)
         until(lambda: len(times) == 2)
     assert times[1] - times[0] >= 3
+
+
+@pytest.mark.parametrize("failing", ["/acks", "/documents", "/observations"])
+def test_what_the_service_cannot_take_holds_nothing_else_back(tmp_path: Path, failing: str) -> None:
+    taken: set[str] = set()
+
+    def handle(request: Request) -> Reply:
+        kind = "/" + request.path.rsplit("/", 1)[1]
+        if kind == failing:
+            return Reply(500)
+        taken.add(kind)
+        return Reply(200, b'{"root": "r", "documents": 1, "version": 1}')
+
+    with listening(handle) as service, _client(service, "apart", "k", tmp_path) as client:
+        client._acknowledge(client._document, "received")
+        client.send_documents({"a": "1"})
+        client.report("retrieve", "documents", 5)
+        until(lambda: len(taken) == 2)
+    assert failing not in taken
+    assert client.dropped == 0
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_reports_wait_for_a_key_that_is_let_in(
+    tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+
+    def handle(request: Request) -> Reply:
+        seen.append(json.loads(request.content)["batch"])
+        return Reply(status if len(seen) < 4 else 200)
+
+    with listening(handle) as service, _client(service, "locked", "k", tmp_path) as client:
+        client.report("retrieve", "documents", 5)
+        until(lambda: len(seen) == 4)
+    assert len(set(seen)) == 1
+    assert client.dropped == 0
+    told = [r for r in caplog.records if r.levelname == "WARNING" and "reports" in r.getMessage()]
+    assert len(told) == 1
 
 
 # -- registering --------------------------------------------------------------------------------

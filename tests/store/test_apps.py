@@ -16,11 +16,15 @@ from store import tables
 from store.acks import AckRepository
 from store.apps import AppRepository
 from store.engine import reading
+from store.forgetting import forget
+from store.jobs import JobRepository
 from store.keys import KeyRepository
 from store.manifests import ManifestRepository
+from store.repositories import SqlTrialLog, StudyRepository
 from store.revisions import RevisionRepository
 from store.suggestions import SuggestionRepository
 from tests.store.backends import Backend
+from tests.store.measured import a_measurement
 from tests.store.registered import new_app, register, start_trial
 
 UNSTORABLE = {"a NUL": "a\0b", "half a surrogate pair": "a\ud800b"}
@@ -137,8 +141,25 @@ class TestApps:
         before = rows(backend)
         assert set(before.values()) == {2}
         apps.delete(gone)
-        assert set(rows(backend).values()) == {1}
+        assert rows(backend) == {**dict.fromkeys(TABLES, 1), "studies": 2, "trials": 2}
         assert [a.id for a in apps.all()] == [kept]
+        forget(backend.engine, backend.clock, days=1)
+        assert rows(backend) == dict.fromkeys(TABLES, 1)
+
+    def test_studies_of_a_deleted_app_are_not_found_any_more(
+        self, apps: AppRepository, backend: Backend
+    ) -> None:
+        app = register(backend)
+        studies = backend.repository(StudyRepository)
+        study = start_trial(backend, app)
+        SqlTrialLog(backend.engine, backend.clock, study, "search").finish(
+            0, a_measurement("q"), 1.0
+        )
+        assert len(studies.measured_configs("w", besides=0)) == 1
+        apps.delete(app.id)
+        studies.finish(study, {})  # by a tune that has not heard of it
+        assert studies.measured(app.id, 10) == studies.measured_configs("w", besides=0) == []
+        assert not studies.open({"hash": "w"}, {"seed": 7}, app_id=app.id).resumed
 
     def test_a_number_is_never_given_again(self, apps: AppRepository) -> None:
         first = apps.add(new_app())
@@ -169,7 +190,10 @@ class TestApps:
         assert apps.get("shop") == app
 
 
-TABLES = ("apps", "revisions", "acks", "documents", "keys", "studies", "trials", "suggestions")
+TABLES = (
+    *("apps", "revisions", "acks", "documents", "keys", "jobs"),
+    *("studies", "trials", "suggestions"),
+)
 
 
 def everything_of(backend: Backend, name: str) -> int:
@@ -178,6 +202,7 @@ def everything_of(backend: Backend, name: str) -> int:
     backend.repository(RevisionRepository).add(app.id, {}, "registered", None)
     backend.repository(AckRepository).record(app.id, Ack("one", 1, "received"))
     backend.repository(KeyRepository).add_for_app(app.id, name, ["ack"])
+    backend.repository(JobRepository).enqueue("tune", app.id, {})
     after = Manifest({"a": "1"})
     manifests = backend.repository(ManifestRepository)
     manifests.change(app.id, after, difference(Manifest({}), after))

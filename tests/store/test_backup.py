@@ -374,9 +374,8 @@ def test_many_rows_are_read_and_written_in_pieces(
     assert steps.count(("observations", most)) == 2
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_other_tables_in_the_database_stay(new_url: NewUrl, archive: Path, kind: str) -> None:
-    before, after = new_url("sqlite"), new_url(kind)
+def test_other_tables_stay_in_postgresql(new_url: NewUrl, archive: Path) -> None:
+    before, after = new_url("sqlite"), new_url("postgresql")
     filled(before)
     backup(before, archive, ManualClock())
     engine = open_database(after)
@@ -384,6 +383,48 @@ def test_other_tables_in_the_database_stay(new_url: NewUrl, archive: Path, kind:
         connection.exec_driver_sql("CREATE TABLE somebodys (x INTEGER)")
     restore(archive, after, force=True)
     assert "somebodys" in inspect(engine).get_table_names()
+    engine.dispose()
+
+
+def made_newer(url: str) -> Engine:
+    """A database as a newer version might leave it."""
+    open_telemetry(url).dispose()
+    engine = open_database(url)
+    with engine.begin() as connection:
+        for statement in (
+            "CREATE TABLE newer (app_id BIGINT REFERENCES apps (id))",
+            "INSERT INTO newer VALUES (NULL)",
+            "ALTER TABLE apps ADD COLUMN newer INTEGER",
+            "UPDATE alembic_version SET version_num = '9999'",
+        ):
+            connection.exec_driver_sql(statement)
+    return engine
+
+
+def test_a_file_that_a_newer_version_made_is_replaced_whole(new_url: NewUrl, archive: Path) -> None:
+    before, after = new_url("sqlite"), new_url("sqlite")
+    wanted = filled(before)
+    backup(before, archive, ManualClock())
+    engine = made_newer(after)
+    with pytest.raises(ConflictError, match="not empty: table 'newer' has rows"):
+        restore(archive, after)
+    restore(archive, after, force=True)
+    assert everything(after) == wanted
+    names = {*metadata.tables, migrations.TABLE}
+    assert set(inspect(engine).get_table_names()) == names
+    assert "newer" not in {c["name"] for c in inspect(engine).get_columns("apps")}
+    engine.dispose()
+
+
+def test_postgresql_that_a_newer_version_made_is_refused(new_url: NewUrl, archive: Path) -> None:
+    before, after = new_url("sqlite"), new_url("postgresql")
+    filled(before)
+    backup(before, archive, ManualClock())
+    engine = made_newer(after)
+    with pytest.raises(ConflictError, match=r"schema 9999.*into an empty database") as caught:
+        restore(archive, after, force=True)
+    assert caught.value.key == "db"
+    assert "newer" in inspect(engine).get_table_names()
     engine.dispose()
 
 

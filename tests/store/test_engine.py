@@ -56,6 +56,26 @@ def test_every_connection_is_prepared(url: str, pragma: str, value: object) -> N
     assert found == [value, value]
 
 
+def test_the_log_becomes_small_again_after_a_peak(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "LARGEST_LOG", 100_000)
+    engine = open_database(url)
+    log = Path(f"{make_url(url).database}-wal")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE large (x BLOB)")
+        connection.exec_driver_sql("INSERT INTO large VALUES (zeroblob(3000000))")
+    assert log.stat().st_size > 3_000_000
+    with engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        raw.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO large VALUES (1)")
+    assert log.stat().st_size <= 100_000
+    engine.dispose()
+
+
 def test_telemetry_lives_in_a_file_beside_that_waits_for_no_disk(url: str) -> None:
     engine = open_telemetry(url)
     with engine.connect() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Table, select
@@ -71,7 +72,7 @@ class TestForget:
         done = forgotten(backend, progress=steps.append)
         assert (done.trial_queries, done.trials, done.studies) == (len(QUERIES), 0, 0)
         seen = [0, *(s.trial_queries for s in steps)]
-        assert max(b - a for a, b in zip(seen, seen[1:], strict=False)) <= SMALL
+        assert max(b - a for a, b in pairwise(seen)) <= SMALL
         assert rows(backend, tables.trial_queries) == []
         assert (rows(backend, tables.studies), rows(backend, tables.trials)) == before
 

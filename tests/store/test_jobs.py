@@ -9,7 +9,15 @@ import pytest
 from autorag.errors import ConflictError, NotFoundError
 from autorag.jobs import STATES, Job
 from store.apps import AppRepository, NewApp
-from store.jobs import FIRST_PAUSE_S, JITTER, LONGEST_PAUSE_S, WORKER_DIED, JobRepository, pause_s
+from store.jobs import (
+    ERROR_CHARS,
+    FIRST_PAUSE_S,
+    JITTER,
+    LONGEST_PAUSE_S,
+    WORKER_DIED,
+    JobRepository,
+    pause_s,
+)
 from store.repositories import StudyRepository
 from tests.fakes import ManualClock
 from tests.store import backends
@@ -159,6 +167,17 @@ class TestWorking:
         assert [claimed(jobs, str(i)).id for i in range(2)] == [early.id, late.id]
         assert jobs.claim("more", LEASE_S) is None
 
+    def test_only_jobs_of_some_kinds_are_claimed(self, jobs: JobRepository) -> None:
+        jobs.enqueue("tune", None, {})
+        assert not jobs.any_due(["prune"])
+        assert jobs.claim("a", LEASE_S, ["prune"]) is None
+        assert jobs.claim("b", LEASE_S, []) is None
+        prune = jobs.enqueue("prune", None, {})
+        assert jobs.any_due(["prune"])
+        claimed = jobs.claim("c", LEASE_S, ["prune"])
+        assert claimed is not None
+        assert claimed.id == prune.id
+
     def test_a_claimed_job_is_held_for_a_while(
         self, jobs: JobRepository, clock: ManualClock
     ) -> None:
@@ -233,6 +252,16 @@ class TestWorking:
         assert (done.state, done.result, done.error) == ("done", {"deleted": 3}, None)
         assert (done.ended_at, done.lease) == (int(clock.now), None)
         assert not jobs.finish(job.id, "mine", {"deleted": 4})
+
+    @pytest.mark.parametrize(
+        ("told", "kept"),
+        [("a\0b", "ab"), ("a\ud800b", "a?b"), ("ä" * 5_000, "ä" * (ERROR_CHARS - 1) + "…")],
+    )
+    def test_any_failure_can_be_recorded(self, jobs: JobRepository, told: str, kept: str) -> None:
+        job = jobs.enqueue("prune", None, {})
+        claimed(jobs)
+        assert jobs.fail(job.id, "mine", told, retry=False)
+        assert jobs.get(job.id).error == kept
 
     def test_a_failed_job_is_tried_again_after_growing_pauses(
         self, jobs: JobRepository, clock: ManualClock

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autorag.manifest import Manifest, difference
-from store.manifests import DELETED_AT_ONCE, ManifestRepository
+from store.manifests import ManifestRepository
 from tests.store.backends import Backend
 from tests.store.registered import register
 
@@ -68,7 +68,7 @@ class TestManifests:
         assert manifests.load(other) == Manifest({"a": "9"})
 
     def test_many_may_come_and_go_at_once(self, manifests: ManifestRepository, app: int) -> None:
-        many = {str(i): "1" for i in range(2 * DELETED_AT_ONCE + 1)}
+        many = {str(i): "1" for i in range(1_001)}
         change(manifests, app, Manifest(many))
         assert len(manifests.load(app)) == len(many)
         after = Manifest({**dict.fromkeys(many, "2"), "0": "1"})

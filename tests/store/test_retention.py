@@ -485,10 +485,12 @@ from store.engine import open_telemetry
 from store.pace import Pace
 from store.retention import prune
 engine, clock = open_telemetry(sys.argv[1]), SystemClock()
-sys.stdout.write("go\\n")
-sys.stdout.flush()
-prune(engine, clock, days=1, rollup_days=100_000, pace=Pace(clock, 60, 1, 60))
+def tell(done):
+    sys.stdout.write("a chunk\\n")
+    sys.stdout.flush()
+prune(engine, clock, days=1, rollup_days=100_000, pace=Pace(clock, 60, 1, 60), progress=tell)
 """
+MOST_CHUNKS, WITHIN_S = 12, 0.01
 KILLS, BATCHES, BATCH = 6, 300, 20
 
 
@@ -506,26 +508,34 @@ def test_a_prune_that_is_killed_loses_and_doubles_nothing(
 def kill_again_and_again(url: str) -> None:
     moments = random.Random(5)
     engine = open_telemetry(url)
-    fill(engine)
-    before, total = totals(engine, "shop"), weighted_sum(engine, "shop")
-    assert sum(before.values()) == BATCHES * BATCH
-    left = [raw_rows(engine)]
-    for _ in range(KILLS):
-        command = [sys.executable, "-c", PRUNER, url]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(moments.uniform(0, 0.1))
-            process.send_signal(signal.SIGKILL)
+    try:
+        fill(engine)
+        before, total = totals(engine, "shop"), weighted_sum(engine, "shop")
+        assert sum(before.values()) == BATCHES * BATCH
+        left = [raw_rows(engine)]
+        for _ in range(KILLS):
+            kill_one(url, moments.randint(1, MOST_CHUNKS), moments.uniform(0, WITHIN_S))
+            assert totals(engine, "shop") == before
+            assert weighted_sum(engine, "shop") == total
+            left.append(raw_rows(engine))
+        assert left == sorted(set(left), reverse=True), "a kill came before or after the work"
+        prune(engine, ManualClock(time.time()), days=1, rollup_days=100_000)
+        assert raw_rows(engine) == 0
         assert totals(engine, "shop") == before
         assert weighted_sum(engine, "shop") == total
-        left.append(raw_rows(engine))
-    assert len(set(left)) > 2, "the kills came before anything was done"
-    prune(engine, ManualClock(time.time()), days=1, rollup_days=100_000)
-    assert raw_rows(engine) == 0
-    assert totals(engine, "shop") == before
-    assert weighted_sum(engine, "shop") == total
-    engine.dispose()
+    finally:
+        engine.dispose()
+
+
+def kill_one(url: str, chunks: int, later_s: float) -> None:
+    """Kill a prune that has done so many chunks, a moment later."""
+    command = [sys.executable, "-c", PRUNER, url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for _ in range(chunks):
+            assert process.stdout.readline() == b"a chunk\n"
+        time.sleep(later_s)
+        process.send_signal(signal.SIGKILL)
 
 
 def fill(engine: Engine) -> None:

@@ -10,7 +10,7 @@ import pytest
 from autorag.errors import InputError, NotFoundError
 from autorag.jobs import Schedule
 from store.jobs import JobRepository
-from store.schedules import ScheduleRepository, next_time
+from store.schedules import CLOCKS_DIFFER_S, ScheduleRepository, next_time
 from tests.fakes import ManualClock
 from tests.store import backends
 from tests.store.backends import Backend
@@ -171,6 +171,35 @@ def test_a_schedule_that_is_off_rests_and_makes_up_for_nothing(
     assert schedules.run_due(10) == []
     assert schedules.change(made.id, enabled=True).next_at == int(clock.now) + 3600
     assert schedules.run_due(10) == []
+
+
+def test_what_a_clock_that_was_ahead_put_off_is_set_back(
+    schedules: ScheduleRepository, clock: ManualClock, jobs: JobRepository
+) -> None:
+    late, right = (schedules.add("prune", None, {}, c) for c in (HOURLY, "0 0 29 2 *"))
+    off = schedules.add("tune", None, {}, HOURLY)
+    schedules.change(off.id, enabled=False)
+    clock.advance(400 * DAY_S)
+    (job,) = schedules.run_due(10)
+    ended(jobs, job.id)
+    clock.advance(-400 * DAY_S)
+    assert schedules.ahead() == [late.id]
+    schedules.set_back([late.id])
+    assert schedules.ahead() == []
+    assert schedules.get(late.id).next_at == late.next_at
+    assert schedules.get(right.id) == right
+    clock.now = late.next_at
+    assert len(schedules.run_due(10)) == 1
+
+
+def test_clocks_that_differ_a_little_let_no_time_come_twice(
+    schedules: ScheduleRepository, clock: ManualClock
+) -> None:
+    made = schedules.add("prune", None, {}, HOURLY)
+    clock.now = made.next_at
+    schedules.run_due(10)
+    clock.advance(-CLOCKS_DIFFER_S)
+    assert schedules.ahead() == []
 
 
 def test_what_is_not_given_stays(schedules: ScheduleRepository) -> None:

@@ -224,6 +224,7 @@ def _clients(load: Load) -> Iterator[Connection]:
     here, there = context.Pipe()
     process = context.Process(target=run_load, args=(load, there), daemon=True)
     process.start()
+    there.close()
     try:
         assert here.recv() == "ready"
         yield here

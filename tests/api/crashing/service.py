@@ -30,6 +30,9 @@ KEY = "an-admin-key-for-tests-only"
 HOOK = Path(__file__).parent / "hook"
 WITHIN_S = 60.0
 SHOWN_CHARS = 2000
+
+ORPHAN = "the parent is gone"
+"""What the process of a job tells whose worker was killed while it started."""
 MOST_REQUESTS = 24
 """Fewer than clients, so that some are answered 503 without any kill."""
 
@@ -246,8 +249,9 @@ class Victim:
                 self.failures[f"{told['message']} {told['exc_info'][-SHOWN_CHARS:]}"] += 1
             elif told["level"] in ("ERROR", "CRITICAL"):
                 self.errors[told["message"]] += 1
-        if any("Traceback" in line for line in bare):
-            self.failures["\n".join(bare)[-SHOWN_CHARS:]] += 1
+        shown = "\n".join(bare)
+        if "Traceback" in shown and ORPHAN not in shown:
+            self.failures[shown[-SHOWN_CHARS:]] += 1
 
 
 def new_victim(folder: Path, url: str, data: Path, workers: int) -> Victim:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
+from tests.api.loopback import until
 from tests.api.routes.conftest import App, Register, ok, refused
 from tests.api.serving import Serving
 
@@ -66,6 +69,30 @@ def test_many_may_wait_at_once(service: Serving, app: App) -> None:
         time.sleep(1.0)
         app.propose(retrieve__k=30)
         assert [w.result(25) for w in waiting] == [30] * count
+
+
+def test_an_instance_that_leaves_waits_no_longer(service: Serving, app: App) -> None:
+    tag = app.client.get(app.url("/settings")).headers["etag"]
+    url = app.url("/settings?wait=60")
+    head = f"GET {url} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {app.key}\r\n"
+    address = urlsplit(service.url)
+    for body in ("", "Content-Length: 3\r\n"):
+        with socket.create_connection((address.hostname, address.port)) as leaving:
+            leaving.sendall(f"{head}If-None-Match: {tag}\r\n{body}\r\n".encode())
+            if body:
+                leaving.sendall(b"abc")
+            until(lambda: waiting(service) == 1)
+        until(lambda: waiting(service) == 0)
+
+
+def waiting(service: Serving) -> float:
+    """How many wait for news."""
+    (line,) = (
+        line
+        for line in httpx2.get(f"{service.url}/metrics").text.splitlines()
+        if line.startswith("autorag_long_polls ")
+    )
+    return float(line.split()[1])
 
 
 def test_deleting_an_app_ends_the_waiting(
