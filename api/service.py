@@ -14,6 +14,7 @@ from api.attribution import Attribution
 from api.callers import Callers
 from api.ingest import Ingest
 from api.key_ring import KeyRing
+from api.polls import Polls
 from api.rates import Rates
 from api.recent import Recent
 from api.recommending import Recommender
@@ -58,6 +59,7 @@ class Service:
     spaces: Spaces
     recommender: Recommender
     watch: Watch
+    polls: Polls
     urls: UrlChecks
     keys: KeyRing
     callers: Callers
@@ -128,6 +130,7 @@ async def running_service(
             spaces,
             Recommender(spaces),
             Watch(reads),
+            Polls(clock),
             UrlChecks(Outbound(settings.allowed_networks)),
             keys,
             Callers(keys, Rates(clock, settings.rate_per_s)),

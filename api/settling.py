@@ -8,7 +8,7 @@ import logging
 from sqlalchemy.exc import OperationalError
 
 from api.ingest import Ingest
-from autorag.errors import AutoragError, StoreError
+from autorag.errors import AutoragError, InputError, StoreError
 from autorag.telemetry import Trace
 from collectors.otlp.settle import settle
 from store.telemetry import DueTrace, Settled, TelemetryStore
@@ -52,7 +52,7 @@ def settle_due(store: TelemetryStore, idle_s: float = IDLE_S) -> int:
     settled = [_settled(trace) for trace in due]
     try:
         store.settle(settled).result()
-    except StoreError as error:
+    except (StoreError, InputError) as error:
         if isinstance(error.__cause__, OperationalError):
             raise  # the database itself fails: every trace would
         for one in settled:
@@ -64,7 +64,7 @@ def _settle_alone(store: TelemetryStore, settled: Settled) -> None:
     """Record one trace of a batch that could not be recorded, so that it holds back no other."""
     try:
         store.settle([settled]).result()
-    except StoreError as error:
+    except (StoreError, InputError) as error:
         log.warning("trace %s was not settled: %s", settled.trace.trace_id.hex(), error)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -15,6 +15,8 @@ from store.database import Session
 
 MOST_JOBS = 20
 MOST_APPS = 200
+MOST_INSTANCES = 20
+"""Shown of an app."""
 
 UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -30,20 +32,25 @@ class Status:
 
 def look(session: Session) -> Status:
     """Read what the page shows."""
+    acks = session.acks
     apps = session.apps.all()[:MOST_APPS]
     return Status(
-        [(app, session.acks.of_app(app.id)) for app in apps],
+        [(a, acks.of_app(a.id, revision=a.revision, limit=MOST_INSTANCES)) for a in apps],
         session.jobs.newest(MOST_JOBS),
         session.jobs.counts()["dead"],
     )
 
 
-def render(status: Status, clock: Clock) -> str:
-    """The page as HTML."""
+def render(status: Status, polls: Mapping[str, Mapping[str, int]], clock: Clock) -> str:
+    """The page as HTML.
+
+    Args:
+        polls: app → instance → when it last asked for settings.
+    """
     now = int(clock.time())
     apps = html_table(
         ["app", ">revision", "settings", "waiting", "instances", "last change"],
-        [_app_row(app, acks, now) for app, acks in status.apps],
+        [_app_row(app, acks, polls.get(app.name, {}), now) for app, acks in status.apps],
     )
     jobs = html_table(
         [">job", "kind", "app", "state", ">attempts", "progress", "begun", "why"],
@@ -62,7 +69,7 @@ def render(status: Status, clock: Clock) -> str:
     )
 
 
-def _app_row(app: App, acks: Sequence[Ack], now: int) -> list[str]:
+def _app_row(app: App, acks: Sequence[Ack], polls: Mapping[str, int], now: int) -> list[str]:
     frozen = " (frozen)" if app.frozen else ""
     settings = " ".join(f"{knob}={value}" for knob, value in app.settings.items())
     waiting = [f"{k} → {p['value']} ({p['apply']})" for k, p in app.pending.items()]
@@ -71,21 +78,32 @@ def _app_row(app: App, acks: Sequence[Ack], now: int) -> list[str]:
         str(app.revision),
         f"<details><summary>{len(app.settings)} knobs</summary>{code(settings)}</details>",
         "<br>".join(map(escape, waiting)) or "—",
-        _instances(app, acks),
+        _instances(acks, polls, now),
         _ago(app.changed_at, now),
     ]
 
 
-def _instances(app: App, acks: Sequence[Ack]) -> str:
-    """What the instances did with the active revision."""
-    told = [ack for ack in acks if ack.revision == app.revision]
-    shown = [
-        f"{escape(ack.instance)} "
-        f'<span class="{"bad" if ack.state == "failed" or ack.mismatched else "good"}">'
-        f"{ack.state}{' otherwise' if ack.mismatched else ''}</span>"
-        for ack in told
-    ]
-    return "<br>".join(shown) or "—"
+def _instances(acks: Sequence[Ack], polls: Mapping[str, int], now: int) -> str:
+    """What the instances did with the active revision, and when they last asked."""
+    told = {ack.instance: ack for ack in acks}
+    names = sorted(told, key=lambda name: -polls.get(name, 0))
+    names += [name for name in reversed(list(polls)) if name not in told]
+    return (
+        "<br>".join(
+            f"{escape(name)} {_told(told.get(name))}, asked {_ago(polls.get(name), now)}"
+            for name in names[:MOST_INSTANCES]
+        )
+        or "—"
+    )
+
+
+def _told(ack: Ack | None) -> str:
+    """What an instance did."""
+    if ack is None:
+        return '<span class="even">nothing acknowledged</span>'
+    well = ack.state != "failed" and not ack.mismatched
+    said = f"{ack.state}{' otherwise' if ack.mismatched else ''}"
+    return f'<span class="{"good" if well else "bad"}">{said}</span>'
 
 
 def _job_row(job: Job, now: int) -> list[str]:

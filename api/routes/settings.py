@@ -17,6 +17,7 @@ from api.schema import (
     WITH_BODY,
     AppName,
     Body,
+    Limit,
     Name,
     Text,
     Values,
@@ -126,6 +127,8 @@ async def get_settings(
     """What this instance is to run with. With ``If-None-Match`` the answer comes when it changes,
     or with 304 after ``wait`` seconds."""
     row = await service.read(lambda session: session.apps.settings(app))
+    if instance is not None:
+        service.polls.asked(app, instance)
     if if_none_match is not None and _known(if_none_match, row) and wait:
         async with waiting(app):
             news = service.watch.changed(app, (row.app_id, row.version), wait)
@@ -181,11 +184,18 @@ async def acknowledge(
     operation_id="list_acks",
     responses={200: {"model": AckList}, **errors(404)},
 )
-async def list_acks(app: AppName, _: Reads, service: ServiceOf) -> Response:
-    """What every instance did with every revision."""
+async def list_acks(
+    app: AppName,
+    _: Reads,
+    service: ServiceOf,
+    revision: Annotated[int | None, Query(ge=1, le=LARGEST_INT, description="Only of it.")] = None,
+    limit: Limit = 200,
+) -> Response:
+    """What instances did with revisions, the newest first."""
 
     def look(session: Session) -> list[Ack]:
-        return session.acks.of_app(session.apps.get(app).id)
+        app_id = session.apps.get(app).id
+        return session.acks.of_app(app_id, revision=revision, limit=limit)
 
     return json_answer(200, {"acks": [ack_view(ack) for ack in await service.read(look)]})
 

@@ -36,4 +36,6 @@ async def status(request: Request, service: ServiceOf) -> Response:
     if not caller.key.admin:
         return problem(403, "this needs an admin key")
     found: Status = await service.read(look)
-    return Response(render(found, service.clock), media_type="text/html; charset=utf-8")
+    return Response(
+        render(found, service.polls.by_app(), service.clock), media_type="text/html; charset=utf-8"
+    )

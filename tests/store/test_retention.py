@@ -308,7 +308,7 @@ class TestPrune:
         stored.clock.advance(waits_s)
         pruned(stored)
         stored.settle_due()
-        (_, *_) = found = stored.run(lambda store: store.observations("shop"))
+        found = stored.run(lambda store: store.observations("shop"))
         assert {id_ for id_, _ in found} == {entry.trace_id}
 
     def test_pages_that_became_free_are_given_back(self, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ def test_the_page_shows_apps_instances_and_what_waits(
     service: Serving, admin: httpx2.Client, app: App
 ) -> None:
     app.propose(retrieve__k=20, chunk__tokens=128)
+    app.settings(instance="web-2")
     ack = {"instance": "web-<1>", "revision": 2, "state": "applied", "values": {"retrieve.k": 5}}
     assert app.client.post(app.url("/acks"), json=ack).status_code == 422
     ok(app.client.post(app.url("/acks"), json={**ack, "instance": "web-1"}))
@@ -21,6 +22,8 @@ def test_the_page_shows_apps_instances_and_what_waits(
     assert "chunk.tokens → 128 (rebuild:chunk)" in row
     assert "web-1" in row
     assert "applied otherwise" in row
+    assert "web-2" in row
+    assert "nothing acknowledged" in row
 
 
 def test_a_browser_gives_the_admin_key_as_a_password(service: Serving, app: App) -> None:
