@@ -2,7 +2,8 @@
 
 The default config is trial 0: measured first, beside the number of trials asked for, even if the
 budget then ends. Everything the loop knows is in the trial log; a killed study continues from it,
-and so does one that ended because who measures could not be reached. Time is kept for measuring the report at the end, so that the whole study stays within its budget.
+and so does one that ended because who measures could not be reached. Time is kept for measuring
+the report at the end, so that the whole study stays within its budget.
 """
 
 from __future__ import annotations

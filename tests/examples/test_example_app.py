@@ -117,7 +117,9 @@ def test_a_setting_that_needs_a_rebuild_comes_with_changed_documents(
     assert app.post("/reload")["documents"] == 31
     until(lambda: not app.get("/settings")["pending"])
     assert app.get("/settings")["settings"]["chunk.tokens"] == 64
-    until(lambda: ack(service, revision)["values"].get("chunk.tokens") == 64)
+    released = app.get("/settings")["revision"]
+    assert released == revision + 1
+    until(lambda: ack(service, released)["values"].get("chunk.tokens") == 64)
     assert "new" not in {context["doc"] for context in before}
     assert app.post("/ask", {"question": "quokka"})["contexts"][0]["doc"] == "new"
 
@@ -144,8 +146,9 @@ def test_settings_that_it_cannot_run_with_are_told_and_it_goes_on(
     with (docs / "corpus.jsonl").open("a", encoding="utf-8") as corpus:
         corpus.write('{"id": "newer", "title": "Numbat", "text": "The numbat runs."}\n')
     app.post("/reload")
-    until(lambda: ack(service, revision)["state"] == "failed")
-    assert "ivf_flat" in ack(service, revision)["error"]
+    released = revision + 1
+    until(lambda: ack(service, released)["state"] == "failed")
+    assert "ivf_flat" in ack(service, released)["error"]
     assert app.get("/settings")["settings"] == {
         name: value
         for name, value in {**before["settings"], "retrieve.mode": "dense"}.items()
