@@ -9,7 +9,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from api.metrics import Metrics
+from api.http.metrics import Metrics
+from api.http.schema import Problem
 from api.problems import add_problem_handlers
 from api.routes import (
     apps,
@@ -27,7 +28,6 @@ from api.routes import (
     suggestions,
     telemetry,
 )
-from api.schema import Problem
 from api.service import Service
 from autorag import __version__
 

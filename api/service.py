@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from api.attribution import Attribution
-from api.callers import Callers
+from api.http.callers import Callers
+from api.http.key_ring import KeyRing
+from api.http.polls import Polls
+from api.http.rates import Rates
+from api.http.recent import Recent
+from api.http.threads import Reads, apart
+from api.http.url_checks import UrlChecks
+from api.http.watch import Watch
 from api.ingest import Ingest
-from api.key_ring import KeyRing
-from api.polls import Polls
-from api.rates import Rates
-from api.recent import Recent
 from api.recommending import Recommender
 from api.settings import Settings
 from api.settling import keep_settling
 from api.spaces import Spaces
-from api.threads import Reads, apart
-from api.url_checks import UrlChecks
-from api.watch import Watch
 from autorag.jobs import JobState
 from autorag.ports import Clock
 from collectors.outbound import Outbound

@@ -28,7 +28,7 @@ import httpcore2
 import httpx2
 
 from autorag import __version__
-from autorag.errors import AddressError, InputError, MeasurementError, UnreachableError
+from autorag.errors import AddressError, MeasurementError, UnreachableError
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

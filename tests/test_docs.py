@@ -13,7 +13,7 @@ import typer.main
 
 from api.app import create_app
 from api.cli.main import app
-from api.metrics import Metrics
+from api.http.metrics import Metrics
 from api.settings import Settings, environment_name
 from api.wiring import make_space
 from autorag.features import FEATURES

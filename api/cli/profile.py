@@ -11,7 +11,7 @@ from rich.table import Table
 
 from api.cli.console import LiveProgress, progress_console
 from api.cli.options import check_report
-from api.roofline import identity_rows, note_text, render_profile, spread_text, value_text
+from api.pages.roofline import identity_rows, note_text, render_profile, spread_text, value_text
 from api.settings import Settings
 from api.wiring import hardware_profile, make_parts
 from autorag.hardware import HardwareProfile

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from api.app import create_app
 from api.auth import MadeKey, establish_admin_key
+from api.http.metrics import Metrics
+from api.http.middleware import guarded
+from api.http.server import BACKLOG, make_server
 from api.logs import set_up_logging
-from api.metrics import Metrics
-from api.middleware import guarded
-from api.server import BACKLOG, make_server
 from api.service import Service, running_service
 from api.settings import Settings
 from api.supervisor import workers

@@ -95,7 +95,7 @@ def run_tune(
 
 def write_report(result: TuneResult, seed: int, path: Path) -> None:
     """Write the self-contained HTML report."""
-    from api.report import ReportStudy, render_report
+    from api.pages.report import ReportStudy, render_report
 
     study = ReportStudy(
         workload=result.workload.summary(),

@@ -10,11 +10,8 @@ from pydantic import Field, model_validator
 
 from api import delivery
 from api.auth import Admin, Caller, hashed, opened
-from api.once import SHOWN_ONCE, IdempotencyKey, answer_once, json_answer, secret_for
-from api.paths import data_path
-from api.routes.common import LOCATION, AppView, ServiceOf, app_view
-from api.routes.described import SPACE_SCHEMA, Features, HardwareBody, ObjectiveText
-from api.schema import (
+from api.http.once import SHOWN_ONCE, IdempotencyKey, answer_once, json_answer, secret_for
+from api.http.schema import (
     APP_NAME,
     WITH_BODY,
     AppName,
@@ -29,6 +26,9 @@ from api.schema import (
     given,
     links,
 )
+from api.paths import data_path
+from api.routes.common import LOCATION, AppView, ServiceOf, app_view
+from api.routes.described import SPACE_SCHEMA, Features, HardwareBody, ObjectiveText
 from api.service import Service
 from autorag.apps import SCOPES
 from autorag.errors import AddressError, ConflictError, ForbiddenError

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
 
-from api.schema import View
+from api.http.schema import View
 from api.service import Service
 from autorag.apps import Ack, App, Revision
 

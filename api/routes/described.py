@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import pydantic
 from pydantic import create_model
 
-from api.schema import Body, Member, ShortText, Text, described
+from api.http.schema import Body, Member, ShortText, Text, described
 from autorag.features import FEATURES, SCHEMA
 from autorag.hardware import HardwareProfile
 from autorag.metrics import METRICS

@@ -11,9 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from api import delivery
 from api.auth import Caller, opened
-from api.once import json_answer
+from api.http.once import json_answer
+from api.http.schema import WITH_BODY, AppName, Body, View, described, errors, given
 from api.routes.common import ServiceOf
-from api.schema import WITH_BODY, AppName, Body, View, described, errors, given
 from api.service import Service
 from autorag.errors import ConflictError, PayloadError
 from autorag.manifest import (

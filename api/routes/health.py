@@ -8,11 +8,11 @@ from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 
-from api import metrics
-from api.once import json_answer
+from api.http import metrics
+from api.http.once import json_answer
+from api.http.schema import View, only
 from api.problems import first_line, problem
 from api.routes.common import ServiceOf
-from api.schema import View, only
 from autorag.errors import AutoragError
 
 log = logging.getLogger(__name__)

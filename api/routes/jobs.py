@@ -10,18 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.auth import Admin
-from api.jobs import (
-    LARGEST_SEED,
-    LONGEST_BUDGET_S,
-    MOST_QUERIES,
-    MOST_TRIALS,
-    check_arguments,
-    check_tunable,
-)
-from api.once import IdempotencyKey, answer_once, json_answer
-from api.routes.common import ServiceOf
-from api.routes.described import OBJECTIVE_SCHEMA
-from api.schema import (
+from api.http.once import IdempotencyKey, answer_once, json_answer
+from api.http.schema import (
     APP_NAME,
     WITH_BODY,
     Before,
@@ -36,6 +26,16 @@ from api.schema import (
     errors,
     links,
 )
+from api.jobs import (
+    LARGEST_SEED,
+    LONGEST_BUDGET_S,
+    MOST_QUERIES,
+    MOST_TRIALS,
+    check_arguments,
+    check_tunable,
+)
+from api.routes.common import ServiceOf
+from api.routes.described import OBJECTIVE_SCHEMA
 from api.service import Service
 from api.tuning import STRATEGIES
 from autorag.errors import InputError

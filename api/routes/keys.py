@@ -8,9 +8,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field, model_validator
 
 from api.auth import Admin, hashed
-from api.once import SHOWN_ONCE, IdempotencyKey, answer_once, json_answer, secret_for
-from api.routes.common import ServiceOf
-from api.schema import (
+from api.http.once import SHOWN_ONCE, IdempotencyKey, answer_once, json_answer, secret_for
+from api.http.schema import (
     APP_NAME,
     WITH_BODY,
     Body,
@@ -22,6 +21,7 @@ from api.schema import (
     given,
     links,
 )
+from api.routes.common import ServiceOf
 from autorag.apps import SCOPES
 from store.database import Session
 from store.keys import Key

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Response
 
 from api.auth import Admin
-from api.once import json_answer
-from api.schema import NAME, View, errors
+from api.http.once import json_answer
+from api.http.schema import NAME, View, errors
 from autorag.errors import NotFoundError
 
 router = APIRouter(tags=["models"])

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from api.auth import Caller, opened
-from api.once import IdempotencyKey, json_answer
+from api.http.once import IdempotencyKey, json_answer
+from api.http.schema import WITH_BODY, AppName, Body, Name, View, described, errors
 from api.routes.common import ServiceOf
-from api.schema import WITH_BODY, AppName, Body, Name, View, described, errors
 from autorag.hashing import ADDRESS_BYTES, address, bytes_address
 from autorag.telemetry import Observation, Source
 

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api.auth import Anyone, allow
-from api.once import json_answer
+from api.http.once import json_answer
+from api.http.schema import APP_NAME, WITH_BODY, Body, View, described, errors
 from api.recommending import Question
 from api.routes.common import ServiceOf
 from api.routes.described import Features, HardwareBody, ObjectiveText
-from api.schema import APP_NAME, WITH_BODY, Body, View, described, errors
 from autorag.features import WorkloadFeatures
 from autorag.objective import parse_objective
 

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api import delivery
 from api.auth import Admin, Caller, opened
-from api.once import IdempotencyKey, answer_once, json_answer
+from api.http.once import IdempotencyKey, answer_once, json_answer
+from api.http.schema import WITH_BODY, AppName, Body, Name, RowId, Text, View, described, errors
 from api.routes.common import PendingView, ServiceOf
-from api.schema import WITH_BODY, AppName, Body, Name, RowId, Text, View, described, errors
 from api.service import Service
 from autorag.errors import NotFoundError
 from store.database import Session

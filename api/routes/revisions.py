@@ -9,9 +9,8 @@ from pydantic import Field
 
 from api import delivery
 from api.auth import Caller, opened
-from api.once import IdempotencyKey, answer_once, json_answer
-from api.routes.common import AppView, RevisionView, ServiceOf, app_view, revision_view
-from api.schema import (
+from api.http.once import IdempotencyKey, answer_once, json_answer
+from api.http.schema import (
     LARGEST_INT,
     WITH_BODY,
     AppName,
@@ -25,6 +24,7 @@ from api.schema import (
     errors,
     links,
 )
+from api.routes.common import AppView, RevisionView, ServiceOf, app_view, revision_view
 from api.service import Service
 from store.database import Session
 

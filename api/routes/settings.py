@@ -8,10 +8,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import Field
 
 from api.auth import Caller, opened
-from api.limits import unless_gone, waiting
-from api.once import IdempotencyKey, answer_once, json_answer
-from api.routes.common import AckView, PendingView, ServiceOf, ack_view
-from api.schema import (
+from api.http.limits import unless_gone, waiting
+from api.http.once import IdempotencyKey, answer_once, json_answer
+from api.http.schema import (
     LARGEST_INT,
     NAME,
     WITH_BODY,
@@ -25,6 +24,7 @@ from api.schema import (
     described,
     errors,
 )
+from api.routes.common import AckView, PendingView, ServiceOf, ack_view
 from api.service import Service
 from api.snippets import snippet
 from autorag.apps import Ack, mismatches

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from api.auth import bearer, identify, password
+from api.http.schema import only
+from api.pages.status_page import Status, look, render
 from api.problems import problem
 from api.routes.common import ServiceOf
-from api.schema import only
-from api.status_page import Status, look, render
 from autorag.errors import UnauthenticatedError
 
 router = APIRouter(tags=["status"])

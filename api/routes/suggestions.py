@@ -8,9 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field, model_validator
 
 from api.auth import Caller, opened
-from api.once import IdempotencyKey, answer_once, json_answer
-from api.routes.common import ServiceOf
-from api.schema import (
+from api.http.once import IdempotencyKey, answer_once, json_answer
+from api.http.schema import (
     WITH_BODY,
     AppName,
     Body,
@@ -23,6 +22,7 @@ from api.schema import (
     errors,
     links,
 )
+from api.routes.common import ServiceOf
 from api.suggesting import Report, suggest, tell
 from autorag.metrics import METRICS
 from store.database import Session

@@ -15,8 +15,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from api.auth import bearer, identify
+from api.http.schema import ERROR_HEADERS
 from api.problems import RETRY_AFTER_S, Refusal, first_line
-from api.schema import ERROR_HEADERS
 from api.service import Service
 from autorag.errors import (
     AutoragError,

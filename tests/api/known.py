@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 from api.auth import hashed
-from api.callers import Callers
-from api.key_ring import KeyRing
-from api.rates import Rates
+from api.http.callers import Callers
+from api.http.key_ring import KeyRing
+from api.http.rates import Rates
 from autorag.ports import Clock
 from store.keys import Key
 from tests.fakes import ManualClock

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from api.server import make_server
+from api.http.server import make_server
 
 WITHIN_S = 20.0
 

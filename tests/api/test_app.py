@@ -18,7 +18,7 @@ import api.ingest
 import api.service
 from api.app import create_app
 from api.auth import hashed
-from api.metrics import Metrics
+from api.http.metrics import Metrics
 from api.service import Service, running_service
 from api.settings import Settings
 from autorag.errors import StoreError

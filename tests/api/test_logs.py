@@ -13,9 +13,9 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.testclient import TestClient
 
+from api.http.metrics import Metrics
+from api.http.middleware import guarded
 from api.logs import OURS, set_up_logging
-from api.metrics import Metrics
-from api.middleware import guarded
 from api.problems import add_problem_handlers
 from api.settings import Settings
 from tests.api.known import callers

@@ -10,7 +10,7 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from api.app import ROUTERS, create_app
-from api.metrics import Metrics
+from api.http.metrics import Metrics
 
 ROUTES = {
     "/v1/apps": "GET POST",

@@ -17,11 +17,11 @@ from starlette.testclient import TestClient
 import api.attribution
 from api.app import create_app
 from api.auth import hashed
-from api.metrics import Metrics
-from api.middleware import guarded
+from api.http.metrics import Metrics
+from api.http.middleware import guarded
+from api.http.url_checks import UrlChecks
 from api.service import Service, running_service
 from api.settings import Settings
-from api.url_checks import UrlChecks
 from autorag.errors import AddressError, StoreError
 from collectors.otlp.body import PROTOBUF
 from collectors.outbound import Outbound

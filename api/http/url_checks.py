@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from api.threads import apart
+from api.http.threads import apart
 from autorag.errors import AddressError, BusyError
 from collectors.outbound import Outbound
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from api.page import STYLE, code, html_table, remark, section
+from api.pages.page import STYLE, code, html_table, remark, section
 from autorag import __version__
 from autorag.apps import Ack, App
 from autorag.jobs import Job

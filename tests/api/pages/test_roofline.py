@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.charts import Plot
-from api.roofline import note_text, render_profile, size_text, spread_text, value_text
-from api.roofline_chart import Box, _label, _plot, _stage_labels
+from api.pages.charts import Plot
+from api.pages.roofline import note_text, render_profile, size_text, spread_text, value_text
+from api.pages.roofline_chart import Box, _label, _plot, _stage_labels
 from autorag.hardware import FIGURES, Gpu, HardwareProfile, Rate
 from models.analytic.roofline import StagePoint, roofs, stage_points
 from tests.autorag.machines import profile

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from api.url_checks import MOST_CHECKS, UrlChecks
+from api.http.url_checks import MOST_CHECKS, UrlChecks
 from autorag.errors import AddressError, BusyError
 from collectors.outbound import Outbound
 from tests.api.loopback import WITHIN_S

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.auth import NO_KEY
-from api.bodies import Bodies, Body, has_body
-from api.callers import Callers
-from api.metrics import Metrics
+from api.http.bodies import Bodies, Body, has_body
+from api.http.callers import Callers
+from api.http.metrics import Metrics
 from api.problems import RETRY_AFTER_S, ClientGone, Refusal, problem, problem_of
 from autorag.errors import AutoragError, TooManyError, UnauthenticatedError
 

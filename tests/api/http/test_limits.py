@@ -22,14 +22,14 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
 from api.auth import NO_KEY
-from api.bodies import BODY_BYTES, MANIFEST_BYTES, Bodies, check_json, most_bytes
-from api.callers import Callers
-from api.limits import Limits, waiting
-from api.metrics import Metrics
-from api.middleware import Observed, guarded
+from api.http.bodies import BODY_BYTES, MANIFEST_BYTES, Bodies, check_json, most_bytes
+from api.http.callers import Callers
+from api.http.limits import Limits, waiting
+from api.http.metrics import Metrics
+from api.http.middleware import Observed, guarded
+from api.http.rates import Rates
 from api.problems import Refusal, add_problem_handlers
 from api.problems import problem as make_problem
-from api.rates import Rates
 from api.settings import Settings
 from autorag.errors import (
     AutoragError,

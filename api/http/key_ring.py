@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from api.threads import Reads
+from api.http.threads import Reads
 from autorag.ports import Clock
 from store.keys import Key
 

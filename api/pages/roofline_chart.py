@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from api.charts import Axis, Plot, Point, grid, svg, svg_line, svg_text
+from api.pages.charts import Axis, Plot, Point, grid, svg, svg_line, svg_text
 from models.analytic.roofline import Numbers, Roof, Span, StagePoint
 
 WIDTH, HEIGHT = 900, 580

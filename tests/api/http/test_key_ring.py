@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from api.key_ring import KEPT_S, KeyRing
-from api.threads import Reads
+from api.http.key_ring import KEPT_S, KeyRing
+from api.http.threads import Reads
 from store.database import Database
 from store.engine import open_database, sqlite_url
 from tests.fakes import ManualClock

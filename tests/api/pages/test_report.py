@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from api.report import ReportStudy, render_report
+from api.pages.report import ReportStudy, render_report
 from autorag.evaluation.paired import Interval
 from autorag.objective import parse_objective
 from autorag.outcome import Outcome

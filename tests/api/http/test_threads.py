@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from api.threads import READERS, Reads, apart
+from api.http.threads import READERS, Reads, apart
 from store.database import Database
 from store.engine import open_database, sqlite_url
 from tests.api.loopback import WITHIN_S
@@ -19,7 +19,7 @@ from tests.fakes import ManualClock
 
 SLOW = """
 import time
-from api.threads import apart
+from api.http.threads import apart
 apart(time.sleep, 600)
 """
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.bodies import Bodies
-from api.callers import Callers
-from api.limits import QUIET, WAITED_S, Limits
+from api.http.bodies import Bodies
+from api.http.callers import Callers
+from api.http.limits import QUIET, WAITED_S, Limits
+from api.http.metrics import Metrics
 from api.logs import REQUEST_ID
-from api.metrics import Metrics
 from api.problems import problem
 from api.settings import Settings
 

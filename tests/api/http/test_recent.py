@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from api.recent import KEPT_S, Recent
+from api.http.recent import KEPT_S, Recent
 from autorag.errors import StoreError
 from tests.fakes import ManualClock
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
 
-from api import charts
-from api.charts import Axis, Bar, Bound, Kind, Mark, Series
-from api.page import (
+from api.pages import charts
+from api.pages.charts import Axis, Bar, Bound, Kind, Mark, Series
+from api.pages.page import (
     STYLE,
     bound_text,
     chips,

@@ -11,9 +11,9 @@ from fastapi import FastAPI, Response
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from api.limits import waiting
-from api.metrics import CONTENT_TYPE, Metrics, render
-from api.middleware import guarded
+from api.http.limits import waiting
+from api.http.metrics import CONTENT_TYPE, Metrics, render
+from api.http.middleware import guarded
 from api.settings import Settings
 from tests.api.known import callers
 from tests.api.loopback import served, until

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from api.http.threads import Reads
 from api.problems import first_line
-from api.threads import Reads
 from autorag.errors import AutoragError
 
 log = logging.getLogger(__name__)

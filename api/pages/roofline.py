@@ -7,10 +7,10 @@ from dataclasses import asdict
 from html import escape
 from typing import Any
 
-from api import charts, roofline_chart
-from api.page import STYLE, html_table, remark, section
-from api.roofline_chart import roofline_chart as draw
-from api.roofline_chart import stage_mark
+from api.pages import charts, roofline_chart
+from api.pages.page import STYLE, html_table, remark, section
+from api.pages.roofline_chart import roofline_chart as draw
+from api.pages.roofline_chart import stage_mark
 from autorag.hardware import FIGURES, HardwareProfile, Rate
 from models.analytic.roofline import Numbers, Span, StagePoint, roofs, stage_points
 

@@ -10,9 +10,9 @@ from ipaddress import IPv6Address
 from starlette.types import Scope
 
 from api.auth import bearer, hashed, password
-from api.key_ring import KeyRing
+from api.http.key_ring import KeyRing
+from api.http.rates import Rates
 from api.problems import Refusal
-from api.rates import Rates
 
 NETWORK_BYTES = 8
 """Of an IPv6 address: one machine has all that begin with the same."""

@@ -156,7 +156,7 @@ def test_it_stops_also_when_telling_fails() -> None:
 def test_files_are_allowed_for_the_connections_as_far_as_they_can_be(hard: int, after: int) -> None:
     code = f"""
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
-from api.server import make_server
+from api.http.server import make_server
 setrlimit(RLIMIT_NOFILE, (200, {hard}))
 make_server(None, on_stop=print, shutdown_s=1, most_connections=500)
 print(getrlimit(RLIMIT_NOFILE)[0])

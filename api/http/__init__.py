@@ -1,0 +1,1 @@
+"""What surrounds the routes: the server, limits, callers, idempotency, waiting for news."""
