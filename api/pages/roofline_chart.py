@@ -24,6 +24,9 @@ LETTER, LINE = 7.3, 14.0
 FIRM = 10
 """What covering a mark or another stage's label costs, against 1 for a roof's line."""
 
+MOST_STEPS = 9
+"""Steps of 0.8 lines that a label may stand above or below its mark."""
+
 CACHE_LINE_BYTES = 64
 CORES: Mapping[Span, str] = {"one": "one core", "all": "all cores"}
 
@@ -230,7 +233,7 @@ def _line_boxes(plot: Plot, points: Sequence[StagePoint], roofs: Sequence[Roof])
 def _places(plot: Plot, point: StagePoint, width: float) -> Iterator[tuple[Box, str]]:
     """Boxes for a label around its mark, the nearest first, with their anchors."""
     x, y = plot.px(point.work.intensity), plot.py(_height(point))
-    for lines in (0.0, 0.8, -0.8, 1.6, -1.6, 2.4, -2.4):
+    for lines in (0.0, *(sign * 0.8 * step for step in range(1, MOST_STEPS) for sign in (1, -1))):
         top, bottom = y + (lines - 0.5) * LINE, y + (lines + 0.5) * LINE
         if abs(lines) > 1:
             yield Box(x - width / 2, top, x + width / 2, bottom), "middle"
