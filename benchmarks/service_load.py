@@ -176,15 +176,20 @@ class Pool:
         self._places = asyncio.Semaphore(CONNECTIONS)
 
     async def ask(self, request: Request) -> tuple[int, bytes]:
-        """Status and body; 599 when the connection broke."""
+        """Status and body; 599 when the connection broke. One that was kept and that the service
+        closed meanwhile, as servers do, is replaced."""
         async with self._places:
-            try:
-                connection = self._free.pop() if self._free else await self._connect()
-                answer = await self._ask(connection, request)
-            except (OSError, asyncio.IncompleteReadError):
-                return 599, b""
-            self._free.append(connection)
-            return answer
+            while True:
+                kept = bool(self._free)
+                try:
+                    connection = self._free.pop() if kept else await self._connect()
+                    answer = await self._ask(connection, request)
+                except (OSError, asyncio.IncompleteReadError):
+                    if kept:
+                        continue
+                    return 599, b""
+                self._free.append(connection)
+                return answer
 
     def close(self) -> None:
         for _, writer in self._free:
@@ -302,15 +307,16 @@ def memory(
             return "POST", f"/v1/apps/{name}/acks", headers, body
         return polls() if kind < 0.65 else asks()
 
-    resident, errors = [], 0
+    resident: list[float] = []
+    statuses: Counter[int] = Counter()
     for minute in range(arguments.minutes):
         load = asyncio.run(open_loop(port, make, arguments.rate, 60, rng))
-        errors += sum(n for code, n in load.statuses.items() if code >= 400)
+        statuses += load.statuses
         resident.append(process.memory_info().rss / 1e6)
         if minute in (0, 1, 4) or (minute + 1) % 5 == 0:
             print(
                 f"{'memory':24}minute {minute + 1}: {resident[-1]:.1f} MB, p50 "
-                f"{load.quantile(0.5):.1f} ms, p99 {load.quantile(0.99):.1f} ms, {errors} errors",
+                f"{load.quantile(0.5):.1f} ms, p99 {load.quantile(0.99):.1f} ms, {dict(statuses)}",
                 flush=True,
             )
     late = resident[len(resident) // 2 :]

@@ -188,7 +188,9 @@ async def list_acks(
     app: AppName,
     _: Reads,
     service: ServiceOf,
-    revision: Annotated[int | None, Query(ge=1, le=LARGEST_INT, description="Only of it.")] = None,
+    revision: Annotated[
+        int | None, Query(ge=1, le=LARGEST_INT, description="Only of it.", examples=[1])
+    ] = None,
     limit: Limit = 200,
 ) -> Response:
     """What instances did with revisions, the newest first."""

@@ -31,8 +31,6 @@ HOOK = Path(__file__).parent / "hook"
 WITHIN_S = 60.0
 SHOWN_CHARS = 2000
 
-ORPHAN = "the parent is gone"
-"""What the process of a job tells whose worker was killed while it started."""
 MOST_REQUESTS = 24
 """Fewer than clients, so that some are answered 503 without any kill."""
 
@@ -250,7 +248,7 @@ class Victim:
             elif told["level"] in ("ERROR", "CRITICAL"):
                 self.errors[told["message"]] += 1
         shown = "\n".join(bare)
-        if "Traceback" in shown and ORPHAN not in shown:
+        if "Traceback" in shown:
             self.failures[shown[-SHOWN_CHARS:]] += 1
 
 

@@ -200,12 +200,14 @@ def test_the_local_model_generates_an_equal_prompt_once(
     assert store.names("generate") == kept
 
 
+@pytest.mark.slow
 def test_the_longest_prompt_of_the_space_is_answered(gemma: Generator) -> None:
     """Twenty contexts of 1024 tokens are a valid config."""
     contexts = [" ".join(["tea"] * 1020)] * 20
     assert gemma.complete(build_prompt("What is it?", contexts), 2).total_ms > 0
 
 
+@pytest.mark.slow
 def test_a_pause_as_long_as_the_servers_keep_alive_does_no_harm(gemma: Generator) -> None:
     """llama.cpp closes an idle connection after five seconds."""
     prompt = build_prompt("When was the lighthouse lit?", [PASSAGE])
