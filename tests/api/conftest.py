@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from autorag.ports import SystemClock
 from collectors.hardware import Machine, measure_profile, read_identity
@@ -17,12 +18,14 @@ from tests.api.command import Command, write_workload
 @pytest.fixture(scope="session")
 def models(request: pytest.FixtureRequest) -> Path:
     """Prepared models, and in ``hardware/`` a quick profile of this machine; kept in pytest's
-    cache, because making them takes half a minute."""
+    cache, because making them takes half a minute. Of the processes that run tests one makes them.
+    """
     assert request.config.cache is not None
     folder = request.config.cache.mkdir("autorag-models")
-    if needs_preparation(folder):
-        prepare_models(folder)
-    remember_profile(folder)
+    with FileLock(folder / "lock"):
+        if needs_preparation(folder):
+            prepare_models(folder)
+        remember_profile(folder)
     return folder
 
 
