@@ -23,7 +23,6 @@ RevisionState = Literal["proposed", "active", "superseded"]
 Origin = Literal["registered", "app", "operator", "tune", "rollback", "release"]
 AckState = Literal["received", "applied", "failed"]
 
-POLICIES: tuple[RestartPolicy, ...] = ("auto", "approve", "off")
 SCOPES = ("ingest", "settings", "ack", "documents", "suggest", "recommend")
 """What an app's key can open."""
 
