@@ -22,7 +22,7 @@ from autorag.space import CorpusFacts, Space
 from autorag.workload import Workload, pseudo_workload
 
 DEMO = "stdlib-docs"
-SEED_PSEUDO, SEED_SPLIT, SEED_SAMPLE, SEED_BOOTSTRAP, SEED_FEATURES = range(5)
+SEED_PSEUDO, SEED_SPLIT, SEED_SAMPLE, SEED_BOOTSTRAP, SEED_FEATURES, SEED_PSEUDO_AGAIN = range(6)
 """Streams of random numbers, one per purpose: ``np.random.default_rng([seed, stream])``."""
 
 
@@ -120,16 +120,9 @@ def load_workload(docs: Path | None, queries: Path | None, parts: Parts) -> Work
     Raises:
         DocumentsError, QueriesError: see :func:`load_documents`, :func:`load_queries`.
     """
-    from autorag.pipeline.artifacts import ArtifactStore
-    from autorag.pipeline.parse import parse_documents
-
     if queries is not None and not queries.is_file():
         load_queries(queries, {})
-    store = ArtifactStore(parts.settings.artifacts, parts.settings.artifacts_bytes)
-    raw = _demo_documents() if docs is None else load_documents(docs)
-    documents, reused = parse_documents(raw, store)
-    if not any(d.text.strip() for d in documents):
-        raise DocumentsError(f"{docs}: no document holds any text", key="docs", value=str(docs))
+    documents, reused = load_corpus(docs, parts)
     name = DEMO if docs is None else docs.resolve().stem
     by_id = {d.id: d for d in documents}
     if docs is None and queries is None:
@@ -138,6 +131,23 @@ def load_workload(docs: Path | None, queries: Path | None, parts: Parts) -> Work
     if path is None:
         return pseudo_workload(name, documents, parts.rng(SEED_PSEUDO), reused)
     return Workload(name, tuple(documents), tuple(load_queries(path, by_id)), "labelled", reused)
+
+
+def load_corpus(docs: Path | None, parts: Parts) -> tuple[list[Document], bool]:
+    """The documents at this path, or the demo's, and whether parsing was answered from the store.
+
+    Raises:
+        DocumentsError: see :func:`load_documents`; or no document holds any text.
+    """
+    from autorag.pipeline.artifacts import ArtifactStore
+    from autorag.pipeline.parse import parse_documents
+
+    store = ArtifactStore(parts.settings.artifacts, parts.settings.artifacts_bytes)
+    raw = _demo_documents() if docs is None else load_documents(docs)
+    documents, reused = parse_documents(raw, store)
+    if not any(d.text.strip() for d in documents):
+        raise DocumentsError(f"{docs}: no document holds any text", key="docs", value=str(docs))
+    return documents, reused
 
 
 def queries_beside(docs: Path) -> Path | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from autorag.documents import Document, document_from_json, document_to_json
 from autorag.hashing import address
+from autorag.pseudo import COUNT, pseudo_queries
 from autorag.queries import Query, query_from_json, query_to_json
 
 QuerySource = Literal["labelled", "pseudo"]
@@ -52,12 +53,14 @@ class Workload:
 
 
 def pseudo_workload(
-    name: str, documents: Iterable[Document], rng: np.random.Generator, parse_reused: bool
+    name: str,
+    documents: Iterable[Document],
+    rng: np.random.Generator,
+    parse_reused: bool,
+    count: int = COUNT,
 ) -> Workload:
-    """A workload from documents alone."""
-    from autorag.pseudo import pseudo_queries
-
-    kept, queries = pseudo_queries(list(documents), rng)
+    """A workload from documents alone, with at most ``count`` queries."""
+    kept, queries = pseudo_queries(list(documents), rng, count)
     return Workload(name, tuple(kept), tuple(queries), "pseudo", parse_reused)
 
 

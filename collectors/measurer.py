@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
 
-from autorag.errors import InputError, MeasurementCancelled, MeasurementError
+from autorag.errors import MeasurementCancelled
 from autorag.ports import Measurement, Progress
 from autorag.space import Config
 from autorag.workload import Workload, write_snapshot
 from collectors.cancelling import Cancelling, never
+from collectors.child import run_child, thread_limits
 from collectors.lease import measuring_lease
 from collectors.leftovers import clear_unused
 from collectors.trial_job import TrialJob, measurement_from_json
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-TAIL_LINES = 15
 
 KEPT_S = 2 * 86_400.0
 """How long workloads are kept that nobody measures."""
@@ -98,91 +89,15 @@ class ProcessMeasurer:
                 measuring_lease(deadline, waiting, poll),
                 tempfile.TemporaryDirectory(dir=self._temporary) as folder,
             ):
-                return _run(job, Path(folder), _environment(config), deadline, progress, poll)
+                row = run_child(
+                    "collectors.trial_process",
+                    job.to_json(),
+                    Path(folder),
+                    thread_limits(config),
+                    deadline=deadline,
+                    progress=progress,
+                    poll=poll,
+                )
+                return measurement_from_json(row)
         except TimeoutError as error:
             raise MeasurementCancelled(str(error)) from error
-
-
-def _environment(config: Config) -> dict[str, str]:
-    threads = max(int(v) for k, v in config.items() if k.startswith("threads."))
-    limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return {**os.environ, **limits, "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
-
-
-def _run(
-    job: TrialJob,
-    folder: Path,
-    environment: dict[str, str],
-    deadline: float | None,
-    progress: Progress | None,
-    poll: Callable[[], None],
-) -> Measurement:
-    job_path, result_path, errors = folder / "job.json", folder / "result.json", folder / "stderr"
-    job.write(job_path)
-    program = [sys.executable, "-P", "-m", "collectors.trial_process"]
-    command = [*program, str(job_path), str(result_path), str(os.getpid())]
-    with (
-        errors.open("wb") as stderr,
-        subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            text=True,
-        ) as process,
-    ):
-        try:
-            overdue = _follow(process, deadline, progress, poll)
-        finally:
-            process.kill()
-            process.wait()
-    if overdue:
-        raise MeasurementCancelled("the deadline passed")
-    if not result_path.is_file():
-        tail = errors.read_text(errors="replace").splitlines()[-TAIL_LINES:]
-        raise MeasurementError(
-            f"the measuring process ended with {process.returncode}: " + "\n".join(tail)
-        )
-    row = json.loads(result_path.read_text(encoding="utf-8"))
-    if "error" in row:
-        raise (InputError if row["input"] else MeasurementError)(row["error"])
-    return measurement_from_json(row)
-
-
-def _follow(
-    process: subprocess.Popen[str],
-    deadline: float | None,
-    progress: Progress | None,
-    poll: Callable[[], None],
-) -> bool:
-    """Pass progress on until the process ends; whether it was stopped at the deadline."""
-    assert process.stdout is not None
-    reader = threading.Thread(target=_pass_on, args=(process.stdout, progress), daemon=True)
-    reader.start()
-    try:
-        return _wait(process, deadline, poll)
-    finally:
-        process.kill()
-        reader.join()
-
-
-def _wait(process: subprocess.Popen[str], deadline: float | None, poll: Callable[[], None]) -> bool:
-    """Wait for the end of the process; whether the deadline passed before."""
-    while True:
-        remaining = None if deadline is None else deadline - time.monotonic()
-        if remaining is not None and remaining <= 0:
-            return True
-        try:
-            process.wait(timeout=1.0 if remaining is None else min(1.0, remaining))
-        except subprocess.TimeoutExpired:
-            poll()
-        else:
-            return False
-
-
-def _pass_on(lines: IO[str], progress: Progress | None) -> None:
-    for line in lines:
-        if progress is not None and line.startswith("{"):
-            row = json.loads(line)
-            progress(row["stage"], row["done"], row["total"])

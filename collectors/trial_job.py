@@ -34,8 +34,9 @@ class TrialJob:
     generate: bool
     parse_reused: bool
 
-    def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object, written to the file that :meth:`read` reads."""
+        return asdict(self)
 
     @classmethod
     def read(cls, path: Path) -> TrialJob:

@@ -176,6 +176,42 @@ def worker(db: Database = None) -> None:
     run_worker(db)
 
 
+benches = typer.Typer(help="The measured table of many workloads.", no_args_is_help=True)
+app.add_typer(benches, name="bench")
+
+MeasuredTable = Annotated[Path, typer.Option("--table", help="Folder of the table's files.")]
+TABLE = Path("benchmarks/table")
+
+
+@benches.command()
+def collect(
+    suite: Annotated[Path, typer.Option(help="The workloads, as TOML.")] = Path(
+        "benchmarks/suite.toml"
+    ),
+    workload: Annotated[
+        list[str] | None, typer.Option(help="Only this one of the suite. Repeatable.")
+    ] = None,
+    table: MeasuredTable = TABLE,
+    repeats: Annotated[
+        int, typer.Option(min=0, help="How often times are taken; 0 judges quality only.")
+    ] = 2,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a designed set of configs on every workload; what is there is not measured again."""
+    from api.cli.bench import run_collect
+
+    run_collect(suite, workload or [], table, repeats, seed, as_json)
+
+
+@benches.command()
+def show(table: MeasuredTable = TABLE, as_json: AsJson = False) -> None:
+    """Tell what is in the table: rows, workloads, configs, hours, hash, noise floor."""
+    from api.cli.bench import run_show
+
+    run_show(table, as_json)
+
+
 databases = typer.Typer(help="Look after the databases.", no_args_is_help=True)
 app.add_typer(databases, name="db")
 

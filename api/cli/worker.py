@@ -15,7 +15,7 @@ from api.settings import Settings
 from api.wiring import make_parts
 from api.worker import NICENESS, Worker
 from autorag.errors import AutoragError, InputError
-from collectors.measurer import THREAD_VARIABLES
+from collectors.child import THREAD_VARIABLES
 from collectors.trial_process import die_with_parent
 from store.engine import check_url
 

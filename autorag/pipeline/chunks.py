@@ -47,9 +47,10 @@ class Chunks:
 
 def chunk_corpus(
     documents: Sequence[Document], config: Config, store: ArtifactStore
-) -> tuple[Chunks, bool]:
-    """Chunk a corpus; returns the chunks and whether all boundaries were known."""
-    bounds, reused = _boundaries(documents, config, store)
+) -> tuple[Chunks, bool, float]:
+    """Chunk a corpus; returns the chunks, whether all boundaries were known, and the seconds that
+    finding the boundaries took, whenever that was."""
+    bounds, reused, seconds = _boundaries(documents, config, store)
     titles = [f"{d.title}\n" if d.title else "" for d in documents]
     title_tokens = token_counts(titles)
     at: dict[bytes, int] = {}
@@ -67,12 +68,12 @@ def chunk_corpus(
                 tokens.append(count + title_tokens[i])
             chunks.occurrences[row].append(Retrieved(document.id, start, end))
     counted = Chunks(chunks.ids, chunks.texts, np.array(tokens, dtype=np.int32), chunks.occurrences)
-    return counted, reused
+    return counted, reused, seconds
 
 
 def _boundaries(
     documents: Sequence[Document], config: Config, store: ArtifactStore
-) -> tuple[list[np.ndarray], bool]:
+) -> tuple[list[np.ndarray], bool, float]:
     knobs = stage_knobs(config, "chunk")
     keys = [bytes.fromhex(d.content_hash) for d in documents]
     distinct = list(dict.fromkeys(keys))
@@ -85,7 +86,8 @@ def _boundaries(
     cache = ItemCache(store, "chunk", chunk_namespace(knobs, tokenizer_id()))
     filled = cache.fill(distinct, compute, fixed_batches(len(distinct), BATCH))
     position = {k: i for i, k in enumerate(distinct)}
-    return [filled.items[position[k]] for k in keys], filled.computed == 0
+    bounds = [filled.items[position[k]] for k in keys]
+    return bounds, filled.computed == 0, filled.seconds
 
 
 def tokenized(texts: Sequence[str]) -> list[Tokens]:

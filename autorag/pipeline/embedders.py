@@ -175,7 +175,12 @@ def _load_static(loading: Loading) -> Embedder:
 
 
 def _load_int8(loading: Loading) -> Embedder:
-    return Transformer(int8_encoder(loading.threads), minilm_int8_file().stat().st_size)
+    return int8_embedder(int8_encoder(loading.threads))
+
+
+def int8_embedder(encoder: TransformerEncoder) -> Transformer:
+    """The embedder of this encoder, which late interaction may share."""
+    return Transformer(encoder, minilm_int8_file().stat().st_size)
 
 
 def _load_float32(loading: Loading) -> Embedder:

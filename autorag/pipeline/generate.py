@@ -164,6 +164,8 @@ class CachedGenerator:
     def __init__(self, generator: Generator, store: ArtifactStore) -> None:
         self._generator = generator
         self._store = store
+        self.revision = generator.revision
+        self.weights_bytes = generator.weights_bytes
 
     def complete(self, prompt: str, max_tokens: int) -> Answer:
         """The answer to a prompt, generated at most once."""

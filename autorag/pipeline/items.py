@@ -3,14 +3,17 @@
 An item is an array of rows (one row for an embedding, one per token for late interaction, one per
 chunk for boundaries). Items live in *segments*: artifacts of many items under the cache's
 namespace, written whenever a batch is done, so a killed build loses one batch. Looking items up
-reads the keys of every segment, and the rows of those that hold any of them.
+reads the keys of every segment, and the rows of those that hold any of them. A segment remembers
+the seconds that its items took, so what making any of them costs is known afterwards too.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,10 +42,23 @@ class Ragged:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """All items asked for, and how many of them had to be computed."""
+    """All items asked for.
+
+    Attributes:
+        computed: how many of them had to be computed.
+        seconds: what computing all of them took, whenever that was.
+    """
 
     items: Ragged
     computed: int
+    seconds: float
+
+
+class _Segment(NamedTuple):
+    """Items that were saved together, and the seconds that each of them took."""
+
+    items: Ragged
+    item_s: float
 
 
 class ItemCache:
@@ -64,31 +80,33 @@ class ItemCache:
             for batch in batches:
                 positions = absent[batch]
                 if positions:
-                    found = compute(positions)
-                    segments.append(self._save([keys[i] for i in positions], found))
+                    segments.append(self._computed(keys, positions, compute))
                     for row, i in enumerate(positions):
                         where[keys[i]] = (len(segments) - 1, row)
-        return Filled(_gather(segments, [where[k] for k in keys]), len(absent))
+        places = [where[k] for k in keys]
+        seconds = sum(segments[segment].item_s for segment, _ in places)
+        return Filled(_gather([s.items for s in segments], places), len(absent), seconds)
 
-    def add(self, keys: Sequence[bytes], items: Sequence[np.ndarray]) -> None:
-        """Save items that were computed elsewhere."""
+    def add(self, keys: Sequence[bytes], items: Sequence[np.ndarray], seconds: float) -> None:
+        """Save items that were computed elsewhere, in so many seconds."""
         if keys:
-            self._save(keys, items)
+            self._save(keys, items, seconds)
 
     def known(self) -> set[bytes]:
         """The keys that are there."""
         return {k for name in self.store.names(self.folder) for k in self._keys(name)}
 
-    def _locate(self, wanted: set[bytes]) -> tuple[list[Ragged], dict[bytes, tuple[int, int]]]:
+    def _locate(self, wanted: set[bytes]) -> tuple[list[_Segment], dict[bytes, tuple[int, int]]]:
         """The segments that hold any of these keys, and where each is: (segment, item)."""
-        segments: list[Ragged] = []
+        segments: list[_Segment] = []
         where: dict[bytes, tuple[int, int]] = {}
         for name in self.store.names(self.folder):
             keys = self._keys(name)
             artifact = None if wanted.isdisjoint(keys) else self.store.load(name)
             if artifact is not None:
                 where.update({k: (len(segments), i) for i, k in enumerate(keys)})
-                segments.append(Ragged(artifact.arrays["rows"], artifact.arrays["starts"]))
+                items = Ragged(artifact.arrays["rows"], artifact.arrays["starts"])
+                segments.append(_Segment(items, artifact.meta.get("seconds", 0.0) / len(items)))
         return segments, where
 
     def _keys(self, name: str) -> list[bytes]:
@@ -96,12 +114,20 @@ class ItemCache:
         keys: list[bytes] = [] if raw is None else raw.view(KEY_TYPE).ravel().tolist()
         return keys
 
-    def _save(self, keys: Sequence[bytes], items: Sequence[np.ndarray]) -> Ragged:
+    def _computed(
+        self, keys: Sequence[bytes], positions: Sequence[int], compute: Compute
+    ) -> _Segment:
+        """Compute and save a batch."""
+        started = time.perf_counter()
+        found = compute(positions)
+        return self._save([keys[i] for i in positions], found, time.perf_counter() - started)
+
+    def _save(self, keys: Sequence[bytes], items: Sequence[np.ndarray], seconds: float) -> _Segment:
         segment = _ragged(items)
         raw = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), ADDRESS_BYTES)
         arrays = {"keys": raw, "rows": segment.rows, "starts": segment.starts}
-        self.store.save(f"{self.folder}/{uuid.uuid4().hex}", arrays)
-        return segment
+        self.store.save(f"{self.folder}/{uuid.uuid4().hex}", arrays, {"seconds": seconds})
+        return _Segment(segment, seconds / len(keys))
 
 
 def fixed_batches(total: int, size: int) -> list[slice]:

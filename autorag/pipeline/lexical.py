@@ -65,14 +65,25 @@ class LexicalSearch:
 
     def scores(self, query: str) -> np.ndarray:
         """BM25 of every row, float32 ``(size,)``; zero where no word matches."""
-        words = [w for w in _tokenized([query], self._stemmer)[0] if w in self._bm25.vocab_dict]
+        words = self._words(query)
         if not words:
             return np.zeros(self.size, dtype=np.float32)
         return np.asarray(self._bm25.get_scores(words))
 
+    def postings(self, query: str) -> int:
+        """How many (word, row) pairs scoring the query adds up."""
+        rows = [self._bm25.vocab_dict[w] for w in self._words(query)]
+        starts = self._bm25.scores["indptr"]
+        return int(sum(starts[r + 1] - starts[r] for r in rows))
+
     def search(self, query: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers and scores of the best ``k`` that match a word, best first."""
         return top_rows(self.scores(query), k)
+
+    def _words(self, query: str) -> list[str]:
+        """The query's words that the index knows."""
+        known = self._bm25.vocab_dict
+        return [w for w in _tokenized([query], self._stemmer)[0] if w in known]
 
 
 def top_rows(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

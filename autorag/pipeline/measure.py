@@ -52,7 +52,7 @@ def judge(
     pipeline: Pipeline, queries: Sequence[Query], asked: Sequence[Result]
 ) -> list[QueryResult]:
     """Per-query metrics of a pass."""
-    recalls = _ann_recalls(pipeline, queries)
+    recalls = ann_recalls(pipeline, queries)
     judged = []
     for query, result, recall in zip(queries, asked, recalls, strict=True):
         ranks = first_ranks(query.units, pipeline.occurrences(result))
@@ -99,7 +99,7 @@ def add_answers(
     return answered
 
 
-def _ann_recalls(pipeline: Pipeline, queries: Sequence[Query]) -> list[float | None]:
+def ann_recalls(pipeline: Pipeline, queries: Sequence[Query]) -> list[float | None]:
     """Per query, the share of the exact nearest that the index finds; None without vectors."""
     vectors = pipeline.built.vectors
     if vectors is None:

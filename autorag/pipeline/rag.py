@@ -6,32 +6,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from autorag.documents import Document
 from autorag.evaluation.gold import Retrieved
-from autorag.pipeline.build import (
-    BuildContext,
-    Built,
-    build,
-    load_embedder,
-)
+from autorag.pipeline.build import BuildContext, Built, build
 from autorag.pipeline.embedders import Embedder, Transformer
 from autorag.pipeline.fusion import Ranked, fuse
-from autorag.pipeline.generate import (
-    Answer,
-    CachedGenerator,
-    Generator,
-    build_prompt,
-    load_generator,
-)
+from autorag.pipeline.generate import Answer, Generator, build_prompt
 from autorag.pipeline.index import VectorSearch, truncated
 from autorag.pipeline.packages import minilm_int8_file
-from autorag.pipeline.rerank import CrossEncoder, LexicalReranker, MaxSim, Reranker, rerank
-from autorag.pipeline.space import NO_RERANKER
-from autorag.pipeline.transformer import TransformerEncoder, int8_encoder
+from autorag.pipeline.parts import Parts
+from autorag.pipeline.rerank import CrossEncoder, MaxSim, rerank
 from autorag.space import Config
 
 FUSION_DEPTH = 50
@@ -56,24 +43,23 @@ class Result:
 class Pipeline:
     """One config, built and ready to answer."""
 
-    def __init__(self, config: Config, built: Built, context: BuildContext) -> None:
+    def __init__(self, config: Config, built: Built, parts: Parts) -> None:
         self.config = config
         self.built = built
-        self._context = context
+        self._parts = parts
         self._alpha = float(config.get("retrieve.alpha", 1.0))
         self._depth = int(config.get("rerank.depth", 0))
         self._weight = float(config.get("rerank.weight", 1.0))
         self._k = int(config["retrieve.k"])
+        self._cache = self._empty_cache()
         self._embedder: Embedder | None = None
-        self.forget()
         self._vectors: VectorSearch | None = None
         if built.vectors is not None:
-            threads = int(config["threads.embed"])
-            self._embedder = load_embedder(config, built.chunks, context, threads)
+            self._embedder = parts.embedder(config, built)
             self._vectors = VectorSearch(
                 built.index, config, int(config["threads.retrieve"]), built.vectors
             )
-        self._reranker = self._load_reranker()
+        self._reranker = parts.reranker(config, built, self._embedder)
         self._generator: Generator | None = None
 
     @classmethod
@@ -86,7 +72,8 @@ class Pipeline:
         parse_reused: bool = False,
     ) -> Pipeline:
         """Build what is missing and load the rest."""
-        return cls(config, build(config, documents, context, parse_reused=parse_reused), context)
+        built = build(config, documents, context, parse_reused=parse_reused)
+        return cls(config, built, Parts(context))
 
     def retrieve(self, question: str) -> Result:
         """Ranked contexts of a question; a cached result says so by an empty ``stage_ms``."""
@@ -111,18 +98,15 @@ class Pipeline:
         """Empty the caches of results and of the last query."""
         if isinstance(self._embedder, Transformer):
             self._embedder.encoder.forget()
-        self._cache = ResultCache(int(self.config["cache.mb"]) * 10**6)
+        self._cache = self._empty_cache()
 
     def generate(self, question: str, result: Result) -> tuple[Answer, str]:
         """The answer from the first contexts, and the prompt it was generated from."""
         if self._generator is None:
-            name = str(self.config["generate.model"])
-            threads = int(self.config["threads.generate"])
-            self._generator = load_generator(name, self._context.models, threads)
-            self._answers = CachedGenerator(self._generator, self._context.store)
+            self._generator = self._parts.generator(self.config)
         contexts = [self.built.chunks.texts[r] for r in self.context_rows(result)]
         prompt = build_prompt(question, contexts)
-        return self._answers.complete(prompt, int(self.config["generate.max_tokens"])), prompt
+        return self._generator.complete(prompt, int(self.config["generate.max_tokens"])), prompt
 
     def context_rows(self, result: Result) -> list[int]:
         """Chunk numbers of the contexts that a prompt holds."""
@@ -170,6 +154,9 @@ class Pipeline:
         shared = getattr(self._embedder, "encoder", None) is self._reranker.encoder
         return 0 if shared else minilm_int8_file().stat().st_size
 
+    def _empty_cache(self) -> ResultCache:
+        return ResultCache(int(self.config["cache.mb"]) * 10**6)
+
     def _embed(self, question: str, clock: _StageClock) -> np.ndarray | None:
         if self._embedder is None or self.built.vectors is None:
             return None
@@ -187,27 +174,6 @@ class Pipeline:
         pool = max(depth, FUSION_DEPTH)
         dense = self._vectors.search(vector, pool)
         return fuse(dense, self.built.lexical.search(question, pool), self._alpha, depth)
-
-    def _load_reranker(self) -> Reranker | None:
-        model, threads = str(self.config["rerank.model"]), int(self.config["threads.rerank"])
-        if model == NO_RERANKER:
-            return None
-        if model == "bm25":
-            assert self.built.lexical is not None
-            return LexicalReranker(self.built.lexical)
-        if model == "maxsim":
-            assert self.built.tokens is not None
-            return MaxSim(self._shared_encoder(threads) or int8_encoder(threads), self.built.tokens)
-        return CrossEncoder(Path(model), lambda row: self.built.chunks.texts[row], threads)
-
-    def _shared_encoder(self, threads: int) -> TransformerEncoder | None:
-        """The embedder's encoder, when it is the one that late interaction needs: a query then
-        passes the model once."""
-        same = self.config.get("embed.model") == "minilm-int8"
-        if same and threads == self.config["threads.embed"]:
-            assert isinstance(self._embedder, Transformer)
-            return self._embedder.encoder
-        return None
 
 
 class ResultCache:

@@ -6,6 +6,7 @@ Windows are encoded sorted by length, so that little is padded.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -62,6 +63,9 @@ class TransformerEncoder:
     Args:
         forward: the model.
         largest_batch: 1 for a model whose output depends on what else is in the batch.
+
+    Attributes:
+        remembered: how many queries are remembered, most recent first.
     """
 
     def __init__(self, forward: Forward, dim: int, largest_batch: int) -> None:
@@ -75,7 +79,8 @@ class TransformerEncoder:
         self._tokenizer.no_padding()
         self._start = self._tokenizer.token_to_id("[CLS]")
         self._end = self._tokenizer.token_to_id("[SEP]")
-        self._last_query: tuple[str, Encoded] | None = None
+        self.remembered = 1
+        self._queries: OrderedDict[str, Encoded] = OrderedDict()
 
     def encode(self, texts: Sequence[str], batch: int, *, tokens: bool) -> Encoded:
         """Encode texts, ``batch`` windows at a time, shortest first; ``tokens`` are left empty
@@ -102,13 +107,19 @@ class TransformerEncoder:
     def encode_query(self, text: str) -> Encoded:
         """Encode one text. The last one is remembered: embedding and late interaction ask for the
         same query one after the other."""
-        if self._last_query is None or self._last_query[0] != text:
-            self._last_query = (text, self.encode([text], 1, tokens=True))
-        return self._last_query[1]
+        if text not in self._queries:
+            self.remember(text, self.encode([text], 1, tokens=True))
+        return self._queries[text]
+
+    def remember(self, text: str, encoded: Encoded) -> None:
+        """Remember a query that was encoded before."""
+        self._queries[text] = encoded
+        while len(self._queries) > self.remembered:
+            self._queries.popitem(last=False)
 
     def forget(self) -> None:
-        """Forget the last query."""
-        self._last_query = None
+        """Forget all queries."""
+        self._queries.clear()
 
     def windows(self, texts: Sequence[str]) -> list[Window]:
         """The windows of all texts, of even length within a text."""

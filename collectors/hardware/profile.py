@@ -23,11 +23,11 @@ from typing import IO
 
 from autorag.hardware import FIGURES, HardwareProfile, Identity, Rate
 from autorag.ports import Clock, Progress
+from collectors.child import THREAD_VARIABLES
 from collectors.hardware.identity import read_identity
 from collectors.hardware.job import OUT_OF_TIME, Job
 from collectors.hardware.sampling import EFFORTS, FULL, Effort, Setting, Span
 from collectors.lease import measuring_lease
-from collectors.measurer import THREAD_VARIABLES
 from collectors.pressure import PressureMark
 from collectors.trial_process import PASSES
 

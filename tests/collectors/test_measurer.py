@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -292,7 +293,7 @@ def test_the_files_of_a_trial_are_under_the_home(tmp_path: Path) -> None:
 def test_a_job_survives_its_file(tmp_path: Path) -> None:
     chosen = config(index__kind="hnsw", retrieve__mode="hybrid")
     job = TrialJob("w.json", chosen.to_json(), IDS, "artifacts", 10**9, "models", 3, False, True)
-    job.write(tmp_path / "job.json")
+    (tmp_path / "job.json").write_text(json.dumps(job.to_json()))
     read = TrialJob.read(tmp_path / "job.json")
     assert read == job
     assert isinstance(read.to_config(), Config)

@@ -1,0 +1,190 @@
+"""One workload of the suite: its documents and queries, its groups, and its rows."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from api.bench.suite import SuiteWorkload
+from api.wiring import (
+    SEED_PSEUDO,
+    SEED_PSEUDO_AGAIN,
+    SEED_SAMPLE,
+    SEED_SPLIT,
+    Parts,
+    bind,
+    load_corpus,
+    load_workload,
+    make_space,
+    queries_beside,
+    workload_features,
+)
+from autorag.hardware import HardwareProfile
+from autorag.hashing import address
+from autorag.ports import Progress
+from autorag.queries import subsample
+from autorag.space import Config
+from autorag.table.design import designed, groups, judged_as
+from autorag.table.sampling import drawn_documents, halved, sampled
+from autorag.table.schema import SCHEMA, Part
+from autorag.workload import Workload, pseudo_workload
+from collectors.group.job import Phase
+from collectors.group.measurer import GroupMeasurer, Judged
+
+TIMED_QUERIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One group of configs in one phase; ``repeat`` counts those of ``timing`` from 0."""
+
+    part: Part
+    phase: Phase
+    repeat: int
+    configs: tuple[Config, ...]
+
+    @property
+    def title(self) -> str:
+        """What is measured, for people."""
+        return "quality" if self.phase == "quality" else f"times, repeat {self.repeat}"
+
+    @property
+    def round(self) -> int:
+        """When its turn comes: quality first, then one repeat of all workloads after the other."""
+        return 0 if self.phase == "quality" else self.repeat + 1
+
+    @property
+    def file_name(self) -> str:
+        """Where its rows are kept; other configs have another name."""
+        configs = address([SCHEMA, [c.canonical for c in self.configs]])
+        return f"{self.part}-{self.phase}-{self.repeat}-{configs}.json"
+
+
+class BenchWorkload:
+    """A workload as the table has it.
+
+    Args:
+        repeats: how often times are taken.
+    """
+
+    def __init__(self, given: SuiteWorkload, parts: Parts, repeats: int) -> None:
+        self.name = given.name
+        self._given = given
+        self._parts = parts
+        self._repeats = repeats
+        self._home = parts.settings.home / "bench"
+        self._real = self._load()
+        self._space = bind(make_space(), self._real)
+        self._rows = self._home / "rows" / given.name / self._real.hash_hex[:16]
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """Every group in every phase. Configs that differ in system knobs are judged once."""
+        found = []
+        for part in self._given.parts:
+            configs = designed(part, self._space)
+            judged = dict.fromkeys(judged_as(c, self._space) for c in configs)
+            found += [Step(part, "quality", 0, tuple(g)) for g in groups(judged)]
+            for repeat in range(self._repeats):
+                found += [Step(part, "timing", repeat, tuple(g)) for g in groups(configs)]
+        return found
+
+    def measured(self, step: Step) -> bool:
+        """Whether the step's rows are there."""
+        return (self._rows / step.file_name).is_file()
+
+    def measure(self, step: Step, progress: Progress) -> None:
+        """Measure a step and keep its rows, all or none.
+
+        Raises:
+            MeasurementError: it could not be measured.
+        """
+        generate = step.part == "generation" and step.phase == "timing"
+        rows = self._measurer.measure(
+            step.phase, step.configs, generate=generate, progress=progress
+        )
+        path = self._rows / step.file_name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}.draft")
+        draft.write_text(json.dumps(rows), encoding="utf-8")
+        draft.replace(path)
+
+    def rows(self, profile: HardwareProfile) -> list[dict[str, Any]]:
+        """Rows of the table: one a judged config and repeat whose times were taken, or one without
+        times. Configs that could not be measured have none."""
+        common = self._common(profile)
+        judged = {(s.part, c): row for s, c, row in self._measured("quality")}
+        rows = []
+        timed = set()
+        for step, config, row in self._measured("timing"):
+            key = (step.part, judged_as(config, self._space))
+            if key in judged:
+                timed.add(key)
+                rows.append({**judged[key], **row, "part": step.part, "repeat": step.repeat})
+        untimed = judged.keys() - timed
+        rows += [{**judged[key], "part": key[0], "repeat": 0} for key in untimed]
+        return [{**common, **row} for row in rows]
+
+    def _measured(self, phase: Phase) -> Iterator[tuple[Step, Config, dict[str, Any]]]:
+        """(step, config, row) of everything measured in a phase."""
+        for step in self.steps:
+            if step.phase == phase and self.measured(step):
+                rows = json.loads((self._rows / step.file_name).read_text(encoding="utf-8"))
+                by_name = {c.canonical: c for c in step.configs}
+                yield from ((step, by_name[r["config"]], r) for r in rows if "failed" not in r)
+
+    def _common(self, profile: HardwareProfile) -> dict[str, Any]:
+        """What all rows of the workload have in common."""
+        features = workload_features(self._real, self._parts)
+        return {
+            "schema": SCHEMA,
+            "workload": self.name,
+            "corpus": self._given.corpus,
+            "family": self._given.family,
+            "workload_hash": self._real.hash_hex,
+            "query_source": self._real.query_source,
+            "documents": len(self._real.documents),
+            "hardware": profile.fingerprint,
+            **{f"feature.{name}": value for name, value in features.to_json()["values"].items()},
+            **{f"hardware.{name}": rate.median for name, rate in profile.rates.items()},
+        }
+
+    def _load(self) -> Workload:
+        """The workload with as many documents and queries as the suite says; without queries,
+        held-out sentences are the queries."""
+        given, parts = self._given, self._parts
+        rng = parts.rng(SEED_SAMPLE)
+        if given.folder is None or queries_beside(given.folder) is not None:
+            whole = load_workload(given.folder, None, parts)
+            return replace(sampled(whole, given.documents, given.queries, rng), name=self.name)
+        documents, reused = load_corpus(given.folder, parts)
+        kept = drawn_documents(documents, given.documents, rng)
+        return pseudo_workload(self.name, kept, parts.rng(SEED_PSEUDO), reused, given.queries)
+
+    @cached_property
+    def _measurer(self) -> GroupMeasurer:
+        settings = self._parts.settings
+        rng = self._parts.rng(SEED_SPLIT)
+        timed = subsample(self._real.queries, TIMED_QUERIES, self._parts.rng(SEED_SAMPLE))
+        return GroupMeasurer(
+            Judged(self._real, halved(self._real.queries, rng)),
+            self._pseudo(),
+            [q.id for q in timed],
+            self._home,
+            settings.models,
+            self._parts.seed,
+            settings.artifacts_bytes,
+        )
+
+    def _pseudo(self) -> Judged | None:
+        """The documents with other sentences held out, or None where no part asks for it."""
+        if "quality" not in self._given.parts:
+            return None
+        rng = self._parts.rng(SEED_PSEUDO_AGAIN)
+        real = self._real
+        made = pseudo_workload(self.name, real.documents, rng, True)
+        return Judged(made, halved(made.queries, rng))

@@ -1,0 +1,82 @@
+"""Reading and writing the measured table's files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autorag.errors import InputError
+from autorag.hashing import bytes_address
+from autorag.table.schema import COLUMNS, SCHEMA, Kind
+
+if TYPE_CHECKING:
+    import polars
+
+COUNTER = "counter."
+KEY = ("workload", "part", "config", "repeat")
+"""What a row is one of."""
+
+
+def read_table(folder: Path) -> polars.DataFrame:
+    """All files of a table as one frame, ordered by ``KEY``.
+
+    Raises:
+        InputError: no table there, or one of another schema.
+    """
+    import polars
+
+    files = sorted(folder.glob("*.parquet"))
+    if not files:
+        raise InputError(f"--table {folder}: no .parquet file", key="table", value=str(folder))
+    frames = [polars.read_parquet(file) for file in files]
+    for file, frame in zip(files, frames, strict=True):
+        found = sorted(frame["schema"].unique().to_list()) if "schema" in frame.columns else []
+        if found != [SCHEMA]:
+            raise InputError(
+                f"{file}: schema {found}, this version reads {SCHEMA}", key="schema", value=found
+            )
+    return polars.concat(frames, how="diagonal").sort(KEY)
+
+
+def write_table(rows: Iterable[Mapping[str, Any]], file: Path) -> None:
+    """Write the rows of one workload; atomic.
+
+    Numbers are kept as float32. Counters that no row has are left out.
+    """
+    import polars
+
+    listed = list(rows)
+    counters = sorted({name for row in listed for name in row if name.startswith(COUNTER)})
+    types = _types(polars)
+    schema = {c.name: types[c.kind] for c in COLUMNS} | dict.fromkeys(counters, polars.Float32)
+    schema["measured_at"] = polars.Float64
+    frame = polars.DataFrame(listed, schema=schema, strict=False).sort(KEY)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".draft")
+    frame.write_parquet(draft, compression="zstd", compression_level=15)
+    draft.replace(file)
+
+
+def table_hash(frame: polars.DataFrame) -> str:
+    """Identifies the content, whatever the files and the order of its columns are."""
+    import io
+
+    ordered = frame.sort(KEY).select(sorted(frame.columns))
+    buffer = io.StringIO()
+    ordered.write_csv(buffer)
+    return bytes_address(buffer.getvalue().encode())
+
+
+def one_row_each(frame: polars.DataFrame) -> bool:
+    """Whether no (workload, part, config, repeat) stands there twice."""
+    return not bool(frame.select(KEY).is_duplicated().any())
+
+
+def _types(polars: Any) -> dict[Kind, Any]:
+    return {
+        "text": polars.String,
+        "integer": polars.Int32,
+        "number": polars.Float32,
+        "flag": polars.Boolean,
+    }

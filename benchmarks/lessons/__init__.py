@@ -1,0 +1,1 @@
+"""What the measured table teaches; ``benchmarks/table_lessons.py`` is the command."""
