@@ -55,9 +55,9 @@ class Recipe:
     options: Mapping[str, Any]
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Make the corpora that are asked for; 1 if one failed."""
-    arguments = parse_arguments()
+    arguments = parse_arguments(argv)
     recipes = chosen(read_recipes(TABLE), arguments.names)
     if arguments.list:
         for recipe in recipes:
@@ -68,12 +68,15 @@ def main() -> int:
     return int(not all(done))
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="recipes (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("corpora"), metavar="FOLDER")
+    parser.add_argument("--out", type=Path, metavar="FOLDER")
     parser.add_argument("--list", action="store_true", help="print the recipes and stop")
-    return parser.parse_args()
+    arguments = parser.parse_args(argv)
+    if arguments.out is None and not arguments.list:
+        parser.error("--out FOLDER says where the corpora go")
+    return arguments
 
 
 def read_recipes(table: Path) -> list[Recipe]:

@@ -32,6 +32,12 @@ _FONTS = {"B": " ", "I": " ", "SM": " ", "SB": " ", "R": " ", "CW": " "} | dict.
     ("BR", "RB", "IR", "RI", "BI", "IB"), ""
 )
 _BREAKS = {"PP", "P", "LP", "HP", "br", "sp", "RS", "RE", "TQ", "Sp", "EX", "EE", "nf", "fi", "Vb"}
+_REPEATED = re.compile(
+    r"^\.SH\s+\"?(?:COPYRIGHT|COLOPHON|REPORTING BUGS|著作権|この文書について|バグ報告)\"?[ \t]*$"
+    r".*?(?=^\.SH|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+"""Sections that say the same on every page of a project."""
 _WIDE = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")
 
 
@@ -45,15 +51,13 @@ def man(name: str, raw: bytes) -> Iterator[Document]:
 
 def man_text(source: str) -> str:
     """The text of a page; empty if it is not one of man(7)."""
-    _, heading, body = _from_heading(source)
+    heading = re.search(r"^\.\s*TH\b.*\n", source, re.MULTILINE)
     if not heading:
         return ""
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(_filled(_lines(_kept(body))))).strip()
-
-
-def _from_heading(source: str) -> tuple[str, str, str]:
-    match = re.search(r"^\.\s*TH\b.*\n", source, re.MULTILINE)
-    return (source[: match.start()], match[0], source[match.end() :]) if match else (source, "", "")
+    body = source[heading.end() :]
+    return re.sub(
+        r"\n{3,}", "\n\n", "\n".join(_filled(_lines(_kept(_REPEATED.sub("", body)))))
+    ).strip()
 
 
 def _kept(body: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ from typing import Any
 from autorag.documents import Document
 from benchmarks.corpus_text import html_text
 
-CODE_LINES = 120
+CODE_LINES, CODE_COLUMNS = 120, 500
 _THEOREM = re.compile(
     r"\$\(\s(?P<said>(?:(?!\$\)).)*?)\$\)\s*(?P<label>[\w.-]+)\s+\$p\s+\|-\s(?P<it>.*?)\$=",
     re.DOTALL,
@@ -70,28 +70,34 @@ def sayings(
 def records(
     name: str, raw: bytes, at: str = "", title: str = "", text: Sequence[str] = ()
 ) -> Iterator[Document]:
-    """Objects of a JSON file: the list or mapping at the dotted path ``at`` (the whole file if
-    that is empty), their fields ``text`` as prose."""
+    """Objects of a JSON file: the list that is its member ``at``, or the file itself; what stands
+    at the dotted paths ``text`` is their prose."""
     found = json.loads(raw)
-    for key in at.split(".") if at else []:
-        found = found[key]
-    rows = found.items() if isinstance(found, dict) and at else enumerate(_listed(found))
-    for key, row in rows:
-        body = "\n".join(filter(None, (prose(row.get(field)) for field in text)))
-        yield Document(f"{name}#{key}", prose(row.get(title, "")), body)
+    found = found[at] if at else found
+    for n, row in enumerate(found if isinstance(found, list) else [found]):
+        body = "\n".join(filter(None, (prose(_field(row, path)) for path in text)))
+        body = re.sub(r"!\[[^]]*\]\([^)]*\)|^#+ .*$", "", body, flags=re.MULTILINE)
+        yield Document(f"{name}#{n}", prose(row.get(title, "")), body)
 
 
-def _listed(found: Any) -> list[Any]:
-    return found if isinstance(found, list) else [found]
+def _field(row: Any, path: str) -> Any:
+    """What stands at a dotted path, in each element of the lists on the way."""
+    if not path:
+        return row
+    if isinstance(row, list):
+        return [_field(element, path) for element in row]
+    key, _, rest = path.partition(".")
+    return _field(row[key], rest) if isinstance(row, dict) and key in row else None
 
 
 def prose(value: Any) -> str:
     """A JSON value as lines of text: attributes, numbers and nulls are left out, keys are labels
-    unless they only say that a text follows."""
+    unless they only say that a text follows, Arabic vowel signs and direction marks go."""
     if isinstance(value, str):
+        value = re.sub("[\u064b-\u0652\u0670\u200e\u200f]", "", value)
         return "\n".join(" ".join(line.split()) for line in value.split("\n")).strip()
     if isinstance(value, list):
-        return "\n".join(filter(None, map(prose, value)))
+        return "\n\n".join(filter(None, map(prose, value)))
     if not isinstance(value, dict):
         return ""
     lines = []
@@ -99,7 +105,7 @@ def prose(value: Any) -> str:
         said = "" if key.startswith(("@", "attr")) else prose(inner)
         label = "" if re.search(r"[#:]|^(text|description|\w)$", key, re.I) else f"{key}: "
         lines += [f"{label.replace('_', ' ')}{said}"] if said else []
-    return "\n".join(lines)
+    return "\n\n".join(lines)
 
 
 def factbook(name: str, raw: bytes) -> Iterator[Document]:
@@ -237,12 +243,13 @@ def declarations(name: str, raw: bytes) -> Iterator[Document]:
         r"^(?://.*\n)+(?=\w)" if name.endswith(".go") else r"^[ \t]*/\*\*(?:.|\n)*?\*/[ \t]*\n"
     )
     found = list(re.finditer(pattern, source, re.MULTILINE))
-    for match, following in zip(found, [*found[1:], None], strict=True):
+    for match, following in itertools.zip_longest(found, found[1:]):
         end = following.start() if following else len(source)
         code = textwrap.dedent(source[match.start() : end]).strip("\n")
         declared = source[match.end() : end].strip().split("\n")[0].strip(" {(")
         if declared and not re.search(r"(?i)copyright|licen[sc]e|go:build|@package", match[0]):
-            whole = "\n".join(code.split("\n")[:CODE_LINES])
+            lines = [line for line in code.split("\n") if len(line) <= CODE_COLUMNS]
+            whole = "\n".join(lines[:CODE_LINES])
             yield Document(f"{name}#{source.count(chr(10), 0, match.end())}", declared, whole)
 
 

@@ -30,6 +30,7 @@ _RST_HEADING = re.compile(
     r"^(?:([=\-~^\"'*+#.:`_])\1{2,}[ \t]*\n)?[ \t]*(\S[^\n]*)\n([=\-~^\"'*+#.:`_])\3{2,}[ \t]*$",
     re.MULTILINE,
 )
+_SITE = re.compile(r"\s+[-—|]\s+[^-—|]*(?:documentation|\.com)$")
 _RST_SKIPPED = re.compile(
     r"^([ \t]*)\.\. (?:toctree|index|image|figure|contents|meta|raw|only|graphviz|include|plot|"
     r"currentmodule|module|highlight|default-domain|autosummary|auto\w+|tabularcolumns|_)"
@@ -45,12 +46,14 @@ def text(name: str, raw: bytes) -> Iterator[Document]:
 
 def parts(name: str, raw: bytes) -> Iterator[Document]:
     """A file is cut between paragraphs into documents of about PART_WORDS words."""
+    whole, title = _decoded(raw), _stem(name)
+    if name.endswith(".md"):
+        heading = _MARKDOWN_HEADING.search(whole)
+        whole, title = _unmarked(whole), _unmarked(heading[2]) if heading else title
     gathered: list[str] = []
-    n = 0
-    for paragraph in [*re.split(r"\n\s*\n", _decoded(raw)), None]:
-        if gathered and (paragraph is None or _words(gathered) >= PART_WORDS):
-            n += 1
-            yield Document(f"{name}#{n}", _stem(name), "\n\n".join(gathered))
+    for n, paragraph in enumerate([*re.split(r"\n\s*\n", whole), None]):
+        if gathered and (paragraph is None or len(" ".join(gathered).split()) >= PART_WORDS):
+            yield Document(f"{name}#{n}", title, "\n\n".join(gathered))
             gathered = []
         if paragraph and paragraph.strip():
             gathered.append(paragraph.strip())
@@ -62,7 +65,7 @@ def brown(name: str, raw: bytes) -> Iterator[Document]:
     words = re.sub(r"``\s*|\s*''", '"', words)
     words = re.sub(r"[ \t]+([.,;:?!)])", r"\1", words).replace("( ", "(")
     lines = [" ".join(line.split()) for line in words.split("\n")]
-    whole = re.sub(r"([.?!])[;:]?(?: \1)+", r"\1", "\n".join(line for line in lines if line))
+    whole = re.sub(r"([.,;:?!])\1+", r"\1", "\n".join(line for line in lines if line))
     yield Document(name, "", whole)
 
 
@@ -92,14 +95,15 @@ def html(name: str, raw: bytes, main: str = "body", drop: str = "") -> Iterator[
     content = tree.css_first(main)
     if content is None or not content.html:
         return
-    yield Document(name, title, html_text(content.html))
+    yield Document(name, _SITE.sub("", title), html_text(content.html))
 
 
 def html_text(markup: str) -> str:
     """Text of markup by AutoRAG's parser, words inside a line kept together."""
     from selectolax.lexbor import LexborHTMLParser
 
-    tree = LexborHTMLParser(re.sub(r"(?i)<pre\b.*?</pre>", _broken, markup, flags=re.DOTALL))
+    markup = re.sub(r"(?i)<pre\b.*?</pre>", _broken, markup, flags=re.DOTALL)
+    tree = LexborHTMLParser(markup.replace('<span class="classifier">', ": <span>"))  # Sphinx
     tree.unwrap_tags(list(INLINE))
     whole = re.sub(r"[^\S\n]+", " ", re.sub(r"\s*\n\s*", " ", tree.html or ""))
     page = whole.replace("\N{SYMBOL FOR NEWLINE}", "\n").encode()
@@ -114,7 +118,8 @@ def mail(name: str, raw: bytes) -> Iterator[Document]:
     """A message is a document titled by its subject; signatures and list footers are cut off."""
     message = email.message_from_bytes(raw)
     subject = _header(message["Subject"])
-    body = re.sub(r"\A\s*(?:(?:URL|Date): .*\s+)+", "", _body(message))
+    body = re.sub(r"\A\s*(?:(?:URL|Date): .*\s+)+", "", _body(message).replace("\r", ""))
+    body = re.sub(r"^\S*/mailman/listinfo/\S*$", "", body, flags=re.MULTILINE)
     body = re.split(r"\n(?:-- ?|[_=\-*]{20,}.*)\n", "\n" + body)[0]
     yield Document(name, subject, re.sub(r"\n{3,}", "\n\n", body).strip())
 
@@ -187,7 +192,7 @@ def _unmarked(markdown_text: str) -> str:
         (r"!\[[^]]*\]\([^)]*\)", ""),
         (r"\[([^][]*)\]\([^()]*(?:\([^()]*\)[^()]*)*\)", r"\1"),
         (r"(?<![\w`])(\*\*|__)(?=\S)(.+?)(?<=\S)\1(?!\w)", r"\2"),
-        (r"(?<![\w`*])([*_])(?=\S)([^*_\n]+?)(?<=\S)\1(?!\w)", r"\2"),
+        (r"(?<![\w`*])([*_])(?=\S)([^*_]{1,400}?)(?<=\S)\1(?!\w)", r"\2"),
         (r"(?m)^[ \t]*>[ \t]?", ""),
         (r"`([^`\n]+)`", r"\1"),
         (r"\n\s*\n\s*\n+", "\n\n"),
@@ -214,7 +219,7 @@ def _rst_plain(rst_text: str) -> str:
         (r":[\w:+.-]+:`~?!?([^`<]+?)\s*(?:<[^`>]*>)?`", r"\1"),
         (r"``(.+?)``", r"\1"),
         (r"`([^`<]+?)\s*(?:<[^`>]*>)?`_{0,2}", r"\1"),
-        (r"(?<![\w*])(\*\*|\*)(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])", r"\2"),
+        (r"(?<![\w*])(\*\*|\*)(?=\w)([^*\n]+?)(?<=[\w.,!?])\1(?![\w*])", r"\2"),
         (r"\|(\w[\w -]*)\|", r"\1"),
         (r"::(?=[ \t]*$)(?m:)", ":"),
         (r"\n\s*\n\s*\n+", "\n\n"),
@@ -229,7 +234,3 @@ def _decoded(raw: bytes) -> str:
 
 def _stem(name: str) -> str:
     return PurePosixPath(name).stem.replace("_", " ").replace("-", " ")
-
-
-def _words(paragraphs: list[str]) -> int:
-    return sum(len(p.split()) for p in paragraphs)

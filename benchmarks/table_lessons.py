@@ -22,7 +22,7 @@ import polars as pl
 
 from autorag.table.files import read_table
 from autorag.table.noise import repeat_pairs
-from benchmarks.lessons import figures, sections
+from benchmarks.lessons import facts, figures, findings
 from benchmarks.lessons.choosers import CHOOSERS, LEARNING
 from benchmarks.lessons.differences import regret_matrix
 from benchmarks.lessons.importance import (
@@ -32,11 +32,17 @@ from benchmarks.lessons.importance import (
     changes,
     crossed,
     explained,
-    log_latency,
     scaled,
 )
-from benchmarks.lessons.landscapes import Landscapes, landscapes, normalised
-from benchmarks.lessons.page import fill
+from benchmarks.lessons.landscapes import (
+    Landscapes,
+    first_repeat,
+    landscapes,
+    matrices,
+    normalised,
+    timed,
+)
+from benchmarks.lessons.page import fill, image
 from benchmarks.lessons.pseudo import choices
 from benchmarks.lessons.regret import leave_corpus_out, leave_family_out, outcomes
 
@@ -70,27 +76,30 @@ def default_knobs() -> Mapping[str, Any]:
 def lessons(frame: pl.DataFrame, default: Mapping[str, Any], images: Path) -> dict[str, str]:
     """Block → Markdown; plots are written on the way."""
     found = landscapes(frame)
+    if len(set(found.corpora)) < 2:
+        raise SystemExit("the table has times of fewer than two corpora: nothing to compare")
     column = found.column(default)
     about_noise(frame, images)
     return {
-        "schema": sections.schema(),
-        "contents": sections.contents(frame),
-        "noise-of-times": sections.noise_of_times(frame),
-        "noise-of-machine": sections.noise_of_machine(frame),
-        "noise-of-quality": sections.noise_of_quality(frame),
-        "best-configs": sections.best_configs(found, column),
+        "schema": facts.schema(),
+        "contents": facts.contents(frame),
+        "noise-of-times": facts.noise_of_times(frame),
+        "noise-of-machine": facts.noise_of_machine(frame),
+        "noise-of-quality": facts.noise_of_quality(frame),
+        "best-configs": findings.best_configs(found, column),
         "transfer": about_transfer(found, images),
         "knobs": about_knobs(found, images),
         "index-knobs": about_index_knobs(frame),
         **about_regrets(found, column, images),
-        "pseudo": about_pseudo(found, images),
-        "index-part": sections.index_part(frame),
-        "generation-part": sections.generation_part(frame),
+        **about_pseudo(found, images),
+        "index-part": facts.index_part(frame),
+        "generation-part": facts.generation_part(frame),
     }
 
 
 def about_noise(frame: pl.DataFrame, images: Path) -> None:
-    pairs = {m: repeat_pairs(frame, m)["distance"].to_numpy() for m in ("latency_p50_ms", "latency_p95_ms")}
+    metrics = ("latency_p50_ms", "latency_p95_ms")
+    pairs = {m: repeat_pairs(frame, m)["distance"].to_numpy() for m in metrics}
     figures.noise(images / "noise.svg", {m: d for m, d in pairs.items() if len(d)})
 
 
@@ -99,26 +108,36 @@ def about_transfer(found: Landscapes, images: Path) -> str:
     names = [w.name for w in found.workloads]
     title = "normalised regret of the row's best config on the column's workload"
     figures.heat(images / "transfer.svg", matrix, names, title)
-    return sections.transfer(found, matrix)
+    return findings.transfer(found, matrix)
 
 
 def about_knobs(found: Landscapes, images: Path) -> str:
     core = crossed(found.configs, QUALITY_FACTORS)
     configs = [found.configs[i] for i in core]
-    values = {"nDCG@10": found.real[""], "log p95 latency": log_latency(found, "latency_p95_ms")}
-    panels = {
-        title: explained(scaled(v[:, core]), configs, QUALITY_FACTORS) for title, v in values.items()
-    }
+    slower = np.log2(found.chosen_by["latency_p95_ms"])
+    values = {"nDCG@10": found.real[""], "log p95 latency": slower}
+    panels = {t: explained(scaled(v[:, core]), configs, QUALITY_FACTORS) for t, v in values.items()}
     figures.shares(images / "knobs.svg", panels)
     moved = {
         "normalised nDCG@10": changes(normalised(found.real[""]), found.configs, SWEPT_FACTORS),
-        "log2 p95 latency": changes(values["log p95 latency"], found.configs, SWEPT_FACTORS),
+        "log2 p95 latency": changes(slower, found.configs, SWEPT_FACTORS),
     }
-    return sections.knobs(panels, moved)
+    shown = image("knobs", "Variance explained by each factor and the largest pairs")
+    return "\n\n".join([findings.explained_shares(panels), shown, findings.one_change(moved)])
 
 
 def about_index_knobs(frame: pl.DataFrame) -> str:
-    return ""
+    rows = first_repeat(timed(frame, "index"))
+    if rows.is_empty():
+        return facts.EMPTY
+    configs, (recall, p50) = matrices(rows, ["ann_recall_at_10", "retrieve_p50_ms"])
+    values = {"ANN recall@10": recall, "log p50 of searching": np.log2(p50)}
+    panels = {t: explained(scaled(v), configs, INDEX_FACTORS) for t, v in values.items()}
+    moved = {
+        "ANN recall@10": changes(recall, configs, INDEX_FACTORS),
+        "log2 p50 of searching": changes(np.log2(p50), configs, INDEX_FACTORS),
+    }
+    return "\n\n".join([findings.explained_shares(panels), findings.one_change(moved)])
 
 
 def about_regrets(found: Landscapes, default: int, images: Path) -> dict[str, str]:
@@ -130,16 +149,19 @@ def about_regrets(found: Landscapes, default: int, images: Path) -> dict[str, st
         "the family": outcomes(found, learning, default, leave_family_out),
     }
     return {
-        "regrets": sections.regrets(by_corpus),
-        "regrets-by-slos": sections.regrets_by_slos(by_corpus),
-        "regrets-by-split": sections.regrets_by_split(splits),
+        "regrets": findings.regrets(by_corpus),
+        "regrets-by-slos": findings.regrets_by_slos(by_corpus),
+        "regrets-by-split": findings.regrets_by_split(splits),
     }
 
 
-def about_pseudo(found: Landscapes, images: Path) -> str:
+def about_pseudo(found: Landscapes, images: Path) -> dict[str, str]:
     made = choices(found)
     figures.correlations(images / "pseudo.svg", made)
-    return sections.pseudo(made)
+    return {
+        "pseudo": findings.pseudo(made),
+        "pseudo-numbers": findings.pseudo_numbers(found, made),
+    }
 
 
 if __name__ == "__main__":

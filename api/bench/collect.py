@@ -1,11 +1,12 @@
 """Collecting the measured table: every workload of a suite, group by group.
 
-A group is the configs of one part of the design that share chunks and threads. It is measured once
-for quality and once for every repeat of times, each in a process of its own, and its rows are kept
-in a file of its own under ``AUTORAG_HOME/bench`` that appears whole or not at all; what is there is
-not measured again. So a collection that was killed goes on where it was, and one of a changed
-design measures what is new. Repeat 1 of all workloads comes after repeat 0 of all, so that repeats
-are apart in time. The table's file of a workload is written again whenever a phase of it is done.
+A group is the configs of one part of the design that share chunks and threads, as far as the table
+lacks them. It is measured once for quality and once for every repeat of times, each in a process of
+its own, and its rows are kept in a file of its own under ``AUTORAG_HOME/bench`` that appears whole
+or not at all. The table's file of a workload is written whenever a phase of it is done. What either
+holds is not measured again: a collection that was killed goes on where it was, one of a changed
+design measures what is new, and another machine adds what the first did not get to. Repeat 1 of all
+workloads comes after repeat 0 of all, so that repeats are apart in time.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from api.bench.workload import BenchWorkload, Step
 from api.wiring import Parts
 from autorag.hardware import HardwareProfile
 from autorag.ports import Progress
-from autorag.table.files import write_table
+from autorag.table.files import read_rows, write_table
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,19 @@ def collect(suite: Sequence[SuiteWorkload], collection: Collection) -> None:
     """
     for number in range(collection.repeats + 1):
         for given in suite:
-            workload = BenchWorkload(given, collection.parts, collection.repeats)
-            _measure(workload, [s for s in workload.steps if s.round == number], collection)
+            file = collection.table / f"{given.name}.parquet"
+            known = read_rows(file) if file.is_file() else []
+            workload = BenchWorkload(given, collection.parts, collection.repeats, known)
+            steps = [s for s in workload.steps if s.round == number]
+            if steps:
+                _measure(workload, steps, collection)
+                write_table(workload.rows(collection.profile), file)
 
 
 def _measure(workload: BenchWorkload, steps: Sequence[Step], collection: Collection) -> None:
     missing = [s for s in steps if not workload.measured(s)]
     configs = sum(len(s.configs) for s in missing)
-    told = f"{len(missing)} of {len(steps)} groups to measure, {configs} configs"
+    told = f"{len(missing)} groups to measure, {configs} configs"
     collection.said(f"{workload.name}: {steps[0].title}: {told}")
     for step in missing:
         workload.measure(step, collection.progress)
-    write_table(workload.rows(collection.profile), collection.table / f"{workload.name}.parquet")

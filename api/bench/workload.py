@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -30,7 +30,7 @@ from autorag.queries import subsample
 from autorag.space import Config
 from autorag.table.design import designed, groups, judged_as
 from autorag.table.sampling import drawn_documents, halved, sampled
-from autorag.table.schema import SCHEMA, Part
+from autorag.table.schema import QUALITY, SCHEMA, Part
 from autorag.workload import Workload, pseudo_workload
 from collectors.group.job import Phase
 from collectors.group.measurer import GroupMeasurer, Judged
@@ -69,9 +69,16 @@ class BenchWorkload:
 
     Args:
         repeats: how often times are taken.
+        known: rows that the table has; those of other documents or queries do not count.
     """
 
-    def __init__(self, given: SuiteWorkload, parts: Parts, repeats: int) -> None:
+    def __init__(
+        self,
+        given: SuiteWorkload,
+        parts: Parts,
+        repeats: int,
+        known: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
         self.name = given.name
         self._given = given
         self._parts = parts
@@ -80,17 +87,23 @@ class BenchWorkload:
         self._real = self._load()
         self._space = bind(make_space(), self._real)
         self._rows = self._home / "rows" / given.name / self._real.hash_hex[:16]
+        self._known = [dict(r) for r in known if r["workload_hash"] == self._real.hash_hex]
 
     @cached_property
     def steps(self) -> list[Step]:
-        """Every group in every phase. Configs that differ in system knobs are judged once."""
+        """Every group in every phase, of the configs that the table lacks there. Configs that
+        differ in system knobs are judged once."""
+        judged = {(r["part"], r["config"]) for r in self._known}
+        timed = {(r["part"], r["config"], r["repeat"]) for r in self._known if _timed(r)}
         found = []
         for part in self._given.parts:
             configs = designed(part, self._space)
-            judged = dict.fromkeys(judged_as(c, self._space) for c in configs)
-            found += [Step(part, "quality", 0, tuple(g)) for g in groups(judged)]
+            algorithmic = dict.fromkeys(judged_as(c, self._space) for c in configs)
+            lacking = [c for c in algorithmic if (part, c.canonical) not in judged]
+            found += [Step(part, "quality", 0, tuple(g)) for g in groups(lacking)]
             for repeat in range(self._repeats):
-                found += [Step(part, "timing", repeat, tuple(g)) for g in groups(configs)]
+                lacking = [c for c in configs if (part, c.canonical, repeat) not in timed]
+                found += [Step(part, "timing", repeat, tuple(g)) for g in groups(lacking)]
         return found
 
     def measured(self, step: Step) -> bool:
@@ -117,20 +130,24 @@ class BenchWorkload:
         """Rows of the table: one a judged config and repeat whose times were taken, or one without
         times. Configs that could not be measured have none."""
         common = self._common(profile)
-        judged = {(s.part, c): row for s, c, row in self._measured("quality")}
-        rows = []
-        timed = set()
+        judged = {(r["part"], r["config"]): _quality(r) for r in self._known}
+        judged |= {(s.part, c.canonical): row for s, c, row in self._measured("quality")}
+        rows = {_key(r): r for r in self._known if _timed(r)}
         for step, config, row in self._measured("timing"):
-            key = (step.part, judged_as(config, self._space))
-            if key in judged:
-                timed.add(key)
-                rows.append({**judged[key], **row, "part": step.part, "repeat": step.repeat})
-        untimed = judged.keys() - timed
-        rows += [{**judged[key], "part": key[0], "repeat": 0} for key in untimed]
-        return [{**common, **row} for row in rows]
+            quality = judged.get((step.part, judged_as(config, self._space).canonical))
+            if quality is not None:
+                made = {**quality, **common, **row, "part": step.part, "repeat": step.repeat}
+                rows[_key(made)] = made
+        timed = {(part, config) for part, config, _ in rows}
+        untimed = [
+            {**quality, **common, "part": part, "config": config, "repeat": 0}
+            for (part, config), quality in judged.items()
+            if (part, config) not in timed
+        ]
+        return [*rows.values(), *untimed]
 
     def _measured(self, phase: Phase) -> Iterator[tuple[Step, Config, dict[str, Any]]]:
-        """(step, config, row) of everything measured in a phase."""
+        """(step, config, row) of everything measured in a phase that the table lacks."""
         for step in self.steps:
             if step.phase == phase and self.measured(step):
                 rows = json.loads((self._rows / step.file_name).read_text(encoding="utf-8"))
@@ -188,3 +205,16 @@ class BenchWorkload:
         real = self._real
         made = pseudo_workload(self.name, real.documents, rng, True)
         return Judged(made, halved(made.queries, rng))
+
+
+def _timed(row: Mapping[str, Any]) -> bool:
+    return row["measured_at"] is not None
+
+
+def _quality(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table without its times and the machine they were taken on."""
+    return {k: v for k, v in row.items() if k in QUALITY and v is not None}
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Part, str, int]:
+    return row["part"], row["config"], row["repeat"]

@@ -56,7 +56,8 @@ class Parts:
 
 
 class SharedParts(Parts):
-    """Loads every model once, also for two purposes. Generators answer every prompt anew, so that times are of now."""
+    """Loads every model once, also one that serves two purposes. Generators answer every prompt
+    anew, so that times are of now."""
 
     def __init__(self, context: BuildContext) -> None:
         super().__init__(context)

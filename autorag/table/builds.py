@@ -82,5 +82,14 @@ def prices(rows: Sequence[tuple[Config, Row]]) -> dict[Artifact, float]:
     return {artifact: median(seconds) for artifact, seconds in seen.items()}
 
 
+def building_s(rows: Sequence[tuple[Config, Row]]) -> float:
+    """Seconds of building everything that rows of a table need, once."""
+    free: set[Artifact] = set()
+    for config, _ in rows:
+        needed = artifacts(config)
+        free |= set(needed) - set(charged(needed))
+    return sum(seconds for artifact, seconds in prices(rows).items() if artifact not in free)
+
+
 def _named(knobs: Mapping[str, Any]) -> str:
     return json.dumps(knobs, sort_keys=True)

@@ -29,14 +29,16 @@ def read_table(folder: Path) -> polars.DataFrame:
     files = sorted(folder.glob("*.parquet"))
     if not files:
         raise InputError(f"--table {folder}: no .parquet file", key="table", value=str(folder))
-    frames = [polars.read_parquet(file) for file in files]
-    for file, frame in zip(files, frames, strict=True):
-        found = sorted(frame["schema"].unique().to_list()) if "schema" in frame.columns else []
-        if found != [SCHEMA]:
-            raise InputError(
-                f"{file}: schema {found}, this version reads {SCHEMA}", key="schema", value=found
-            )
-    return polars.concat(frames, how="diagonal").sort(KEY)
+    return polars.concat([_read(file) for file in files], how="diagonal").sort(KEY)
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows of one file.
+
+    Raises:
+        InputError: it is of another schema.
+    """
+    return _read(file).to_dicts()
 
 
 def write_table(rows: Iterable[Mapping[str, Any]], file: Path) -> None:
@@ -80,3 +82,15 @@ def _types(polars: Any) -> dict[Kind, Any]:
         "number": polars.Float32,
         "flag": polars.Boolean,
     }
+
+
+def _read(file: Path) -> polars.DataFrame:
+    import polars
+
+    frame = polars.read_parquet(file)
+    found = sorted(frame["schema"].unique().to_list()) if "schema" in frame.columns else []
+    if found != [SCHEMA]:
+        raise InputError(
+            f"{file}: schema {found}, this version reads {SCHEMA}", key="schema", value=found
+        )
+    return frame

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from autorag.errors import InputError, MeasurementCancelled, MeasurementError
@@ -138,8 +138,8 @@ class Answers:
         by_config = {config: _answer(config, row, view) for config, row in asked}
         if part != "generation":
             for config, row in asked:
-                for variant in _variants(config, row):
-                    by_config.setdefault(variant, _answer(variant, row, view))
+                for variant, answer in _variants(config, row, by_config[config]):
+                    by_config.setdefault(variant, answer)
         measured = tuple(config for config, _ in asked)
         return cls(workload, view, measured, by_config, prices(timed))
 
@@ -239,13 +239,14 @@ def _answer(config: Config, row: Row, view: View) -> Answer:
     )
 
 
-def _variants(config: Config, row: Row) -> Iterator[Config]:
-    """The config with every number of contexts whose tokens the row has."""
-    if CONTEXTS_KNOB in config:
-        for contexts in CONTEXTS:
-            if contexts <= float(config["retrieve.k"]) and row[f"context_tokens_{contexts}"]:
-                values = {k: contexts if k == CONTEXTS_KNOB else v for k, v in config.items()}
-                yield Config(tuple(values.items()))
+def _variants(config: Config, row: Row, answer: Answer) -> Iterator[tuple[Config, Answer]]:
+    """The config and its answer with every number of contexts whose tokens the row has."""
+    for contexts in CONTEXTS if CONTEXTS_KNOB in config else ():
+        tokens = row[f"context_tokens_{contexts}"]
+        if contexts <= float(config["retrieve.k"]) and tokens is not None:
+            values = {k: contexts if k == CONTEXTS_KNOB else v for k, v in config.items()}
+            metrics = {**answer.metrics, "context_tokens": tokens}
+            yield Config(tuple(values.items())), replace(answer, metrics=metrics)
 
 
 def _generated(metric: str) -> bool:

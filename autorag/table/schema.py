@@ -79,12 +79,12 @@ def _identity() -> Iterator[Column]:
     yield _count("repeat", "0, 1, ...: timed at different times, in processes of their own")
     yield _number("measured_at", "s", "when the times were taken, since the epoch")
     yield _text("hardware", "fingerprint of the machine's profile")
-
-
-def _sizes() -> Iterator[Column]:
     yield _count("documents", "documents after subsampling")
-    yield _count("queries", "queries whose quality was judged")
     yield _count("timed_queries", "queries whose times were taken")
+
+
+def _judged_sizes() -> Iterator[Column]:
+    yield _count("queries", "queries whose quality was judged")
     yield _count("chunks", "distinct chunks of the config")
     yield _number("chunk_tokens", "tokens", "mean length of a chunk")
 
@@ -103,6 +103,9 @@ def _quality() -> Iterator[Column]:
         yield _number(f"{PSEUDO}{metric}", "ratio", "on pseudo-queries made from the corpus alone")
         for half in HALVES:
             yield _number(f"{PSEUDO}{metric}.{half}", "ratio", f"half {half} of them")
+
+
+def _answers() -> Iterator[Column]:
     yield _number("answer_f1", "ratio", "generation part only")
     yield _number("answer_em", "ratio", "generation part only")
 
@@ -120,9 +123,12 @@ def _times() -> Iterator[Column]:
 def _costs() -> Iterator[Column]:
     yield _number("memory_mb", "MB", "resident to serve, a deterministic sum")
     yield _number("index_mb", "MB", "the vector index as faiss serialises it")
+    yield _number("start_s", "s", "starting a process and loading models")
+
+
+def _builds() -> Iterator[Column]:
     for build, meaning in BUILDS.items():
         yield _number(f"build.{build}_s", "s", f"{meaning}, with nothing built before")
-    yield _number("start_s", "s", "starting a process and loading models")
 
 
 def _work() -> Iterator[Column]:
@@ -139,13 +145,18 @@ def _conditions() -> Iterator[Column]:
 
 COLUMNS: tuple[Column, ...] = (
     *_identity(),
-    *_sizes(),
+    *_judged_sizes(),
     *_quality(),
+    *_answers(),
     *_times(),
     *_costs(),
+    *_builds(),
     *_work(),
     *_conditions(),
     *(_number(f"feature.{f.name}", f.unit, f.definition) for f in FEATURES),
     *(_number(f"hardware.{name}", info.unit, info.meaning) for name, info in FIGURES.items()),
 )
 """Every column but the counters, in order."""
+
+QUALITY = frozenset(c.name for c in (*_judged_sizes(), *_quality(), *_builds(), *_work()))
+"""Columns of the quality phase, the same in every repeat."""

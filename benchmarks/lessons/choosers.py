@@ -15,7 +15,7 @@ leaves it, and of the workload itself only what its name says.
     labels            best on labelled queries, all configs measured: what is lost to noise alone
 
 Every corpus counts once in an average, however many variants of it there are. Weights are
-exp(-(d / m)²), where m is the median distance to the others; nothing is fitted.
+exp(-(2d / m)²), where m is the median distance to the others; nothing is fitted.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _nearness(scene: Scene, described: np.ndarray) -> np.ndarray:
     rows = rows[:, np.isfinite(rows).all(axis=0)]
     rows = (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-9)
     distance = np.sqrt(((rows[1:] - rows[0]) ** 2).sum(axis=1))
-    near: np.ndarray = np.exp(-((distance / max(float(np.median(distance)), 1e-9)) ** 2))
+    near: np.ndarray = np.exp(-((2 * distance / max(float(np.median(distance)), 1e-9)) ** 2))
     return near
 
 

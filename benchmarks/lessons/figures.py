@@ -64,7 +64,8 @@ def shares(path: Path, panels: Mapping[str, Explained]) -> None:
     """Variance explained per factor and the largest pairs, one colour a panel; lines from the
     least to the most workload."""
     first = next(iter(panels.values()))
-    pairs = sorted(first.pairs, key=lambda p: -float(first.pairs[p].mean()))[:4]
+    largest = {p: max(float(e.pairs[p].mean()) for e in panels.values()) for p in first.pairs}
+    pairs = sorted(largest, key=lambda p: -largest[p])[:4]
     names = [*first.mains, *(f"{a} × {b}" for a, b in pairs)]
     with figure(path, 7, 0.9 + 0.36 * len(names)) as axes:
         for k, (title, found) in enumerate(panels.items()):

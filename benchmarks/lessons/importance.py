@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.lessons.landscapes import Knobs, Landscapes
+from benchmarks.lessons.landscapes import Knobs
 
 QUALITY_FACTORS: Mapping[str, tuple[str, ...]] = {
     "chunking": ("chunk.",),
@@ -210,9 +210,3 @@ def scaled(values: np.ndarray) -> np.ndarray:
     centred = values - np.nanmean(values, axis=1, keepdims=True)
     unit: np.ndarray = centred / np.maximum(np.nanstd(values, axis=1, keepdims=True), 1e-12)
     return unit
-
-
-def log_latency(table: Landscapes) -> np.ndarray:
-    """log2 of the 95 % latency, ``(workloads, configs)``: a difference of 1 is twice as slow."""
-    logs: np.ndarray = np.log2(table.chosen_by["latency_p95_ms"])
-    return logs

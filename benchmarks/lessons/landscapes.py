@@ -34,6 +34,7 @@ class About:
     family: str
     labelled: bool
     repeats: int
+    pseudo_queries: int
     features: np.ndarray
 
 
@@ -64,26 +65,50 @@ class Landscapes:
         return next(i for i, c in enumerate(self.configs) if values.items() <= c.items())
 
 
-def landscapes(frame: pl.DataFrame, part: str = "quality") -> Landscapes:
+def landscapes(frame: pl.DataFrame) -> Landscapes:
     """The landscapes of a table as ``read_table`` gives it."""
-    rows = frame.filter(pl.col("part") == part, pl.col("query_s").is_not_null())
-    rows = rows.with_columns(_context_tokens())
-    configs = rows["config"].unique().sort().to_list()
-    names = rows["workload"].unique().sort().to_list()
-    first = rows.filter(pl.col("repeat") == pl.col("repeat").min().over("workload"))
-    last = rows.filter(pl.col("repeat") == pl.col("repeat").max().over("workload"))
-
-    def matrix(source: pl.DataFrame, column: str) -> np.ndarray:
-        return _matrix(source, column, names, configs)
-
+    rows = timed(frame, "quality").with_columns(_context_tokens())
+    first, last = (r.sort("workload", "config") for r in (first_repeat(rows), last_repeat(rows)))
+    names = first["workload"].unique(maintain_order=True).to_list()
+    ranking, limited = [f"{QUALITY}{view}" for view in VIEWS], list(LIMITED)
+    configs, real = matrices(first, ranking)
+    pseudo = matrices(first, [f"{PSEUDO}{name}" for name in ranking])[1]
     return Landscapes(
         workloads=tuple(_about(rows.filter(workload=name)) for name in names),
-        configs=tuple(json.loads(c) for c in configs),
-        real={view: matrix(first, f"{QUALITY}{view}") for view in VIEWS},
-        pseudo={view: matrix(first, f"{PSEUDO}{QUALITY}{view}") for view in VIEWS},
-        chosen_by={name: matrix(first, name) for name in LIMITED},
-        judged_by={name: matrix(last, name) for name in LIMITED},
+        configs=tuple(configs),
+        real=dict(zip(VIEWS, real, strict=True)),
+        pseudo=dict(zip(VIEWS, pseudo, strict=True)),
+        chosen_by=dict(zip(LIMITED, matrices(first, limited)[1], strict=True)),
+        judged_by=dict(zip(LIMITED, matrices(last, limited)[1], strict=True)),
     )
+
+
+def timed(frame: pl.DataFrame, part: str) -> pl.DataFrame:
+    """The rows of a part whose times were taken."""
+    return frame.filter(pl.col("part") == part, pl.col("query_s").is_not_null())
+
+
+def first_repeat(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("repeat") == pl.col("repeat").min().over("workload"))
+
+
+def last_repeat(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("repeat") == pl.col("repeat").max().over("config", "workload"))
+
+
+def matrices(rows: pl.DataFrame, columns: Sequence[str]) -> tuple[list[Knobs], list[np.ndarray]]:
+    """Configs and, for every column, values ``(workloads, configs)`` in alphabetical order of both,
+    of rows that have a workload and config once."""
+    configs = rows["config"].unique().sort().to_list()
+    names = rows["workload"].unique().sort().to_list()
+    at = {config: i for i, config in enumerate(configs)}
+    values = [np.full((len(names), len(configs)), np.nan) for _ in columns]
+    for i, name in enumerate(names):
+        some = rows.filter(workload=name)
+        positions = [at[c] for c in some["config"]]
+        for matrix, column in zip(values, columns, strict=True):
+            matrix[i, positions] = some[column].cast(pl.Float64).to_numpy()
+    return [json.loads(c) for c in configs], values
 
 
 def normalised(quality: np.ndarray) -> np.ndarray:
@@ -118,17 +143,6 @@ def _context_tokens() -> pl.Expr:
     return known.alias("context_tokens")
 
 
-def _matrix(
-    rows: pl.DataFrame, column: str, names: Sequence[str], configs: Sequence[str]
-) -> np.ndarray:
-    at = {config: i for i, config in enumerate(configs)}
-    values = np.full((len(names), len(configs)), np.nan)
-    for i, name in enumerate(names):
-        some = rows.filter(workload=name)
-        values[i, [at[c] for c in some["config"]]] = some[column].cast(pl.Float64).to_numpy()
-    return values
-
-
 def _about(rows: pl.DataFrame) -> About:
     row = rows.row(0, named=True)
     features = [
@@ -143,5 +157,6 @@ def _about(rows: pl.DataFrame) -> About:
         row["family"],
         row["query_source"] == "labelled",
         rows["repeat"].n_unique(),
+        row[f"{PSEUDO}queries"] or 0,
         np.array(features, dtype=np.float64),
     )

@@ -60,6 +60,11 @@ def image(name: str, about: str) -> str:
     return f"![{about}](images/table/{name}.svg)"
 
 
+def percent(share: float) -> str:
+    """A share in percent; a dash where it is unknown."""
+    return "–" if share != share else f"{round(100 * share, 1) + 0.0:.1f} %"
+
+
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return "–" if value != value else _number(value)

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from autorag.space import Config
-from autorag.table.builds import artifacts, charged, prices
-from benchmarks.lessons.landscapes import told
+from autorag.table.builds import building_s
+from benchmarks.lessons.landscapes import first_repeat, timed, told
 
 RECALLS = (0.9, 0.95, 0.99)
 
@@ -91,16 +91,12 @@ def hours(rows: pl.DataFrame) -> float:
         (Config(tuple(json.loads(row["config"]).items())), row)
         for row in rows.unique(["part", "config"]).iter_rows(named=True)
     ]
-    known = prices(configs)
-    needed = dict.fromkeys(a for c, _ in configs for a in charged(artifacts(c)))
-    asking = float(rows["query_s"].fill_null(0.0).sum())
-    return (asking + sum(known[a] for a in needed)) / 3600
+    return (float(rows["query_s"].sum()) + building_s(configs)) / 3600
 
 
 def fastest(frame: pl.DataFrame) -> Iterator[Fastest]:
     """By workload with an index part, recall and kind."""
-    rows = frame.filter(pl.col("part") == "index", pl.col("query_s").is_not_null())
-    rows = rows.filter(pl.col("repeat") == pl.col("repeat").min().over("workload"))
+    rows = first_repeat(timed(frame, "index"))
     kind = pl.col("config").str.json_path_match(r"$.['index.kind']").alias("kind")
     for (name,), some in rows.with_columns(kind).group_by("workload", maintain_order=True):
         flat = _one(some.filter(kind="flat").sort("ann_recall_at_10", "retrieve_p50_ms"))
