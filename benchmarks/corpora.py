@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -39,6 +40,9 @@ MAX_BYTES = 20_000_000
 MAX_DOCUMENTS = 20_000
 MIN_BYTES = 60
 """Less is no document: a stub, an alias, a heading without a text."""
+
+_CONTROL = re.compile(r".\x08|[\x00-\x08\x0b-\x1f\x7f]")
+"""Control characters, and what is struck over by a backspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +165,11 @@ def read(recipe: Recipe, root: Path) -> Iterator[Document]:
 
 
 def kept(documents: Iterable[Document]) -> Iterator[Document]:
-    """Without stubs and repeated texts; ids made unique."""
+    """Without stubs, repeated texts and control characters; ids made unique."""
     texts: set[bytes] = set()
     ids: dict[str, int] = {}
     for document in documents:
-        text = document.text.strip().encode("utf-8", "replace").decode()
+        text = _CONTROL.sub("", document.text).strip().encode("utf-8", "replace").decode()
         digest = hashlib.sha256(text.encode()).digest()
         if len(text.encode()) < MIN_BYTES or digest in texts:
             continue

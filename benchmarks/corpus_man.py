@@ -55,9 +55,8 @@ def man_text(source: str) -> str:
     if not heading:
         return ""
     body = source[heading.end() :]
-    return re.sub(
-        r"\n{3,}", "\n\n", "\n".join(_filled(_lines(_kept(_REPEATED.sub("", body)))))
-    ).strip()
+    lines = _filled(_lines(_kept(_REPEATED.sub("", body))))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def _kept(body: str) -> Iterator[str]:
@@ -125,7 +124,7 @@ def _arguments(text: str) -> list[str]:
 
 def _table(source: Iterator[str]) -> Iterator[str]:
     """Rows of a tbl(1) table, cells separated by tabs; the format section is left out."""
-    formatted, separator, cell = False, "\t", False
+    formatted, separator = False, "\t"
     for line in source:
         if re.match(r"\.\s*TE\b", line):
             break
@@ -135,7 +134,6 @@ def _table(source: Iterator[str]) -> Iterator[str]:
             formatted = line.rstrip().endswith(".")
         elif not re.match(r"[.']|[_=]$", line):
             row = plain(re.sub(r"T[{}]", "", line)).replace(separator, "\t").strip()
-            cell = line.endswith("T{") or (cell and not line.startswith("T}"))
             if row:
                 yield row
     yield ""

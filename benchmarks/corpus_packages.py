@@ -175,7 +175,7 @@ def _debian_licence(copyright_file: Path) -> str:
     if not copyright_file.is_file():
         return "not declared"
     text = copyright_file.read_text("utf-8", errors="replace")
-    named = re.findall(r"^License:[ \t]*(\S.*)$", text, re.MULTILINE)
+    named = re.findall(r"^License:[ \t]*([\w.+~-]+(?: [\w.+~-]+){0,6})[ \t]*$", text, re.MULTILINE)
     return ", ".join(sorted(set(named))) or "see the package's copyright file"
 
 

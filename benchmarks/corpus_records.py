@@ -20,6 +20,7 @@ from autorag.documents import Document
 from benchmarks.corpus_text import html_text
 
 CODE_LINES, CODE_COLUMNS = 120, 500
+Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _THEOREM = re.compile(
     r"\$\(\s(?P<said>(?:(?!\$\)).)*?)\$\)\s*(?P<label>[\w.-]+)\s+\$p\s+\|-\s(?P<it>.*?)\$=",
     re.DOTALL,
@@ -208,31 +209,32 @@ def rows(name: str, raw: bytes, query: str = "") -> Iterator[Document]:
 
 def functions(name: str, raw: bytes) -> Iterator[Document]:
     """Python functions with a docstring, and the docstrings of classes."""
-
-    def walk(node: ast.AST, prefix: str) -> Iterator[Document]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                path = f"{prefix}{child.name}"
-                said = ast.get_docstring(child)
-                if said and isinstance(child, ast.ClassDef):
-                    yield Document(f"{name}#{path}", path, f"class {child.name}:\n{said}")
-                elif said:
-                    yield Document(f"{name}#{path}", path, _source(lines, child))
-                if isinstance(child, ast.ClassDef):
-                    yield from walk(child, f"{path}.")
-
     source = raw.decode("utf-8", "replace")
-    lines = source.split("\n")
     try:
         tree = ast.parse(source)
     except SyntaxError:
         return
-    yield from walk(tree, "")
+    for path, node in _definitions(tree, ""):
+        said = ast.get_docstring(node)
+        if said:
+            heading = f"class {node.name}:\n{said}"
+            text = heading if isinstance(node, ast.ClassDef) else _source(source, node)
+            yield Document(f"{name}#{path}", path, text)
 
 
-def _source(lines: Sequence[str], node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+def _definitions(node: ast.AST, prefix: str) -> Iterator[tuple[str, Definition]]:
+    """Functions and classes, also those inside classes, with their dotted paths."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, Definition):
+            yield f"{prefix}{child.name}", child
+            if isinstance(child, ast.ClassDef):
+                yield from _definitions(child, f"{prefix}{child.name}.")
+
+
+def _source(source: str, node: Definition) -> str:
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-    return textwrap.dedent("\n".join(lines[first - 1 : node.end_lineno][:CODE_LINES]))
+    lines = source.split("\n")[first - 1 : node.end_lineno]
+    return textwrap.dedent("\n".join(lines[:CODE_LINES]))
 
 
 def declarations(name: str, raw: bytes) -> Iterator[Document]:

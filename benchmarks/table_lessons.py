@@ -100,7 +100,8 @@ def lessons(frame: pl.DataFrame, default: Mapping[str, Any], images: Path) -> di
 def about_noise(frame: pl.DataFrame, images: Path) -> None:
     metrics = ("latency_p50_ms", "latency_p95_ms")
     pairs = {m: repeat_pairs(frame, m)["distance"].to_numpy() for m in metrics}
-    figures.noise(images / "noise.svg", {m: d for m, d in pairs.items() if len(d)})
+    if any(map(len, pairs.values())):
+        figures.noise(images / "noise.svg", pairs)
 
 
 def about_transfer(found: Landscapes, images: Path) -> str:

@@ -184,11 +184,13 @@ def test_stubs_and_repeated_texts_are_left_out_and_ids_are_unique() -> None:
         Document("c", "", SENTENCE + " "),
         Document("a", "", SENTENCE + " Never."),
         Document("d", "", f"A lone surrogate \ud800 in it. {SENTENCE}"),
+        Document("e", "", f"_\bstruck \x07over: {SENTENCE}"),
     ]
     found = list(kept(documents))
-    assert [d.id for d in found] == ["a", "a~2", "d"]
+    assert [d.id for d in found] == ["a", "a~2", "d", "e"]
     assert found[0].title == "First title"
     assert "\ud800" not in found[2].text
+    assert found[3].text == f"struck over: {SENTENCE}"
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=40, unique=True), st.integers(100, 5000))

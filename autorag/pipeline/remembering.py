@@ -101,6 +101,7 @@ class RememberingLexical(LexicalSearch):
     def __init__(self, lexical: LexicalSearch) -> None:
         self._lexical = lexical
         self._scores: dict[str, np.ndarray] = {}
+        self._postings: dict[str, int] = {}
         self.size, self.bytes = lexical.size, lexical.bytes
 
     def scores(self, query: str) -> np.ndarray:
@@ -113,7 +114,9 @@ class RememberingLexical(LexicalSearch):
         return scores
 
     def postings(self, query: str) -> int:
-        return self._lexical.postings(query)
+        if query not in self._postings:
+            self._postings[query] = self._lexical.postings(query)
+        return self._postings[query]
 
 
 class RememberingReranker:

@@ -59,6 +59,9 @@ def contents(frame: pl.DataFrame) -> str:
 
 
 def noise_of_times(frame: pl.DataFrame) -> str:
+    floor = noise_floor(frame)
+    if not floor:
+        return "No times were taken twice."
     calm = noise_floor(frame.filter(~pl.col("busy")))
     none = Noise(math.nan, math.nan, 0)
     rows = [
@@ -70,7 +73,7 @@ def noise_of_times(frame: pl.DataFrame) -> str:
             percent(c.median),
             percent(c.p90),
         )
-        for metric, n in noise_floor(frame).items()
+        for metric, n in floor.items()
         for c in [calm.get(metric, none)]
     ]
     headings = ("metric", "median", "90 % quantile", "pairs", "calm: median", "calm: 90 %")

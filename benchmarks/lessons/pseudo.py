@@ -3,9 +3,9 @@
 The table has quality on all pseudo-queries of a workload and on two disjoint halves of them, so two
 numbers of pseudo-queries are measured. Fewer are simulated: independent normal errors are added to
 every config, so that its error of comparison (what the halves differ by, less what is common to all
-configs) is that of so many queries. Similar configs err alike in truth, so this is pessimistic; how
-much so shows where half of the queries is both measured and simulated. The yardstick is choosing by
-half of the labelled queries.
+configs) is that of so many queries. Similar configs err alike in truth; what that changes shows
+where half of the queries is both measured and simulated. The yardstick is choosing by half of the
+labelled queries.
 """
 
 from __future__ import annotations

@@ -113,9 +113,12 @@ class Judge:
     def _tokens(self, pipeline: Pipeline, asked: Sequence[Result]) -> dict[str, float]:
         tokens = pipeline.built.chunks.tokens
         row: dict[str, float] = {"chunks": len(tokens), "chunk_tokens": float(tokens.mean())}
-        for n in CONTEXTS:
-            row[f"context_tokens_{n}"] = fmean(float(tokens[r.rows[:n]].sum()) for r in asked)
-        return row
+        totals = np.zeros((len(asked), max(CONTEXTS)))
+        for total, result in zip(totals, asked, strict=True):
+            found = tokens[result.rows[: max(CONTEXTS)]]
+            total[: len(found)] = found
+        means = totals.cumsum(axis=1).mean(axis=0)
+        return row | {f"context_tokens_{n}": float(means[n - 1]) for n in CONTEXTS}
 
 
 def search_stats(config: Config) -> Mapping[str, float]:

@@ -1,0 +1,1 @@
+"""How to make pseudo-queries; ``benchmarks/pseudo_queries.py`` is the command."""

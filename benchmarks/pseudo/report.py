@@ -1,0 +1,6 @@
+def page(x):
+    return ""
+
+
+def numbers(x):
+    return {}

@@ -1,0 +1,92 @@
+"""BM25 and fusion: postings added up, an array over all chunks, the best of it.
+
+The library scores densely: it zeroes one sum per chunk, adds the postings of the query's words, and
+the best are cut out of the whole array. That cut (numpy's partition) takes 2 ns a chunk when most
+sums differ, and ten times as long when most are equal, that is zero, because few chunks hold a word
+of the query: ``14 + 70 s`` ns for a share ``s`` of them below about a quarter.
+
+Where postings are not known they are estimated: English stop words and single letters left out,
+half of a query's tokens are words; in a Zipf text without its 100 most frequent words, two of them
+in words drawn at random are equal with chance ``2 · 10⁻⁴``, so that a word of the query stands in
+``1 - e^(-2 · 10⁻⁴ · w)`` of the chunks of ``w`` words. A chunk's distinct words are
+``1.28 · w^0.89`` (Heaps), as in the prose of this project's own documents.
+The constants of time come from made-up text on a 2.4 GHz Zen 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from models.analytic import intensity
+from models.analytic.chunking import Chunking
+from models.analytic.machine import Machine, Operator
+from models.analytic.shape import WorkloadShape
+
+WORDS_A_TOKEN = 0.5
+"""Indexed words: stop words and single letters are none."""
+
+SAME_WORD = 2e-4
+HEAPS_FACTOR, HEAPS_EXPONENT = 1.28, 0.89
+
+TOKENIZE_S, SCORE_S = 70e-6, 70e-6
+TOKENIZE_LINES, SCORE_LINES = 600, 400
+SUM_S = 1e-9
+"""Per chunk: zeroing its sum."""
+
+TOP_S, TOP_LINES = 15e-6, 300
+SELECT_S = 3.5e-9
+"""Per chunk: partitioning sums that differ, comparing them, finding those kept."""
+
+EQUAL_S, EQUAL_SLOPE_S = 14e-9, 70e-9
+EQUAL_UP_TO, EQUAL_TURN = 0.22, 0.04
+FUSE_S, FUSE_LINES = 90e-6, 400
+FUSE_CANDIDATE_S = 0.2e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Postings that a query adds up, and the share of chunks that hold one of its words."""
+
+    postings: float
+    share: float
+
+
+def matches(shape: WorkloadShape, chunks: Chunking) -> Matches:
+    """What a query finds. Words are taken to stand in chunks independently of each other."""
+    postings = shape.query_postings
+    if postings is None:
+        words = WORDS_A_TOKEN * shape.query_tokens
+        held = 1 - math.exp(-SAME_WORD * WORDS_A_TOKEN * chunks.tokens)
+        postings = words * held * chunks.chunks
+    return Matches(postings, 1 - math.exp(-postings / max(1.0, chunks.chunks)))
+
+
+def entries(shape: WorkloadShape, chunks: Chunking) -> float:
+    """(word, chunk) pairs of the index."""
+    if shape.entries is not None:
+        return shape.entries
+    words = WORDS_A_TOKEN * chunks.tokens
+    return chunks.chunks * min(words, HEAPS_FACTOR * words**HEAPS_EXPONENT)
+
+
+def scoring(found: Matches, chunks: Chunking, machine: Machine) -> tuple[Operator, ...]:
+    """BM25 of every chunk."""
+    work = intensity.bm25(found.postings)
+    adding = found.postings / machine.rate("bm25_postings_s") + chunks.chunks * SUM_S
+    return (
+        Operator(TOKENIZE_S + SCORE_S, TOKENIZE_LINES + SCORE_LINES),
+        Operator(adding, scanned=work.bytes / 2, share=max(0.05, found.share)),
+    )
+
+
+def search(found: Matches, chunks: Chunking, machine: Machine) -> tuple[Operator, ...]:
+    """The best chunks by BM25."""
+    turn = 1 / (1 + math.exp((found.share - EQUAL_UP_TO) / EQUAL_TURN))
+    each = SELECT_S + turn * (EQUAL_S + EQUAL_SLOPE_S * found.share)
+    return (*scoring(found, chunks, machine), Operator(TOP_S + chunks.chunks * each, TOP_LINES))
+
+
+def fusing(candidates: float) -> Operator:
+    """Scaling and mixing two lists of so many candidates."""
+    return Operator(FUSE_S + candidates * FUSE_CANDIDATE_S, FUSE_LINES)
