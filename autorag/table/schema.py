@@ -117,7 +117,9 @@ def _times() -> Iterator[Column]:
             yield _number(f"{stage}_p{q}_ms", "ms", f"the stage {stage}")
     yield _number("ttft_p95_ms", "ms", "to the first token, retrieval included")
     yield _number("end_to_end_p95_ms", "ms", "to the last token, retrieval included")
-    yield _number("query_s", "s", "the timed queries took in all, and what surrounds them")
+    yield _number(
+        "query_s", "s", "asking the timed queries, and answering some where answers are generated"
+    )
 
 
 def _costs() -> Iterator[Column]:

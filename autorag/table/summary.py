@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from autorag.space import Config
-from autorag.table.builds import prices
+from autorag.table.builds import building_s
 from autorag.table.files import table_hash
 from autorag.table.noise import noise_floor
 from autorag.table.schema import BUILDS
@@ -39,5 +39,5 @@ def _building_s(frame: polars.DataFrame) -> float:
     for _, rows in frame.group_by("workload"):
         recorded = rows.select("config", *figures).to_dicts()
         configs = [Config(tuple(json.loads(r["config"]).items())) for r in recorded]
-        total += sum(prices(list(zip(configs, recorded, strict=True))).values())
+        total += building_s(list(zip(configs, recorded, strict=True)))
     return total

@@ -91,7 +91,8 @@ def save(measured: Measured, path: Path) -> None:
     arrays |= {f"share {k}": v for k, v in measured.shares.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft.npz")
-    np.savez_compressed(draft, about=np.array(json.dumps(about)), real=measured.real, **arrays)
+    arrays |= {"about": np.array(json.dumps(about)), "real": measured.real}
+    np.savez_compressed(draft, **arrays)  # type: ignore[arg-type]
     draft.replace(path)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from autorag.documents import Document
+from autorag.pipeline.embedders import Static, static_model
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
 
@@ -18,6 +19,9 @@ FUNCTION_SHARE = 0.2
 
 STEM = 4
 """Words that begin with the same letters are not taken for different words."""
+
+MOST_FORMS = 20
+"""So many of the most similar words are looked at."""
 
 
 def words(text: str) -> list[str]:
@@ -34,12 +38,12 @@ class Vocabulary:
 
     def __init__(self, documents: Sequence[Document], models: Path) -> None:
         self._documents = len(documents)
-        self._models = models
         self._counts: Counter[str] = Counter()
         for document in documents:
             self._counts.update({w.lower() for w in words(f"{document.title} {document.text}")})
         self._shared = [w for w, n in self._counts.items() if n > 1 and not w.isdigit()]
-        self._vectors: np.ndarray | None = None
+        self._static = Static(static_model(models))
+        self._vectors = self._static.encode_documents(self._shared, 1)
 
     def frequency(self, word: str) -> int:
         """How many documents have it."""
@@ -56,14 +60,9 @@ class Vocabulary:
 
     def alike(self, word: str) -> str:
         """The most similar word of several documents that is not a form of this one."""
-        if self._vectors is None:
-            self._vectors = self._encoded(self._shared)
-        for i in np.argsort(-(self._vectors @ self._encoded([word])[0]))[:20].tolist():
+        similar = self._vectors @ self._static.encode_query(word)
+        nearest: list[int] = np.argsort(-similar)[:MOST_FORMS].tolist()
+        for i in nearest:
             if self._shared[i][:STEM] != word.lower()[:STEM]:
                 return self._shared[i]
         return word
-
-    def _encoded(self, some: Sequence[str]) -> np.ndarray:
-        from autorag.pipeline.embedders import Static, static_model
-
-        return Static(static_model(self._models)).encode_documents(some, 1)

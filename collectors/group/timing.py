@@ -56,7 +56,9 @@ class Timing:
         passes = run_passes(self._counters, lambda: run_queries(pipeline, self._queries))
         query_s = (time.perf_counter() - started) / len(passes)
         kept = min(passes, key=lambda p: p.pressure or 0.0)
+        answering = time.perf_counter()
         results = self._results(pipeline, kept)
+        query_s += time.perf_counter() - answering
         row: dict[str, Any] = {
             "measured_at": at,
             "timed_queries": len(results),

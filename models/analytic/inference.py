@@ -59,7 +59,7 @@ PROMPT_FRAME_TOKENS = 12
 
 WEIGHT_BYTES: Mapping[str, float] = {
     "static": 0.1e6,
-    "lsa": 0.5e6,
+    "lsa": 3e6,
     "minilm-int8": MINILM.layers * MINILM.layer_parameters * MINILM.weight_bytes,
     "minilm": MINILM.layers * MINILM.layer_parameters * MINILM.weight_bytes,
     "e5-small-q4": 12e6,

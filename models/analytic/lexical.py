@@ -67,7 +67,7 @@ def entries(shape: WorkloadShape, chunks: Chunking) -> float:
     if shape.entries is not None:
         return shape.entries
     words = WORDS_A_TOKEN * chunks.tokens
-    return chunks.chunks * min(words, HEAPS_FACTOR * words**HEAPS_EXPONENT)
+    return chunks.chunks * min(words, HEAPS_FACTOR * math.pow(words, HEAPS_EXPONENT))
 
 
 def scoring(found: Matches, chunks: Chunking, machine: Machine) -> tuple[Operator, ...]:

@@ -1,17 +1,18 @@
 """Vector search: what a query compares, and how long that takes.
 
-*Cells.* An IVF query compares ``N · f · nprobe / nlist`` codes. ``f`` is the imbalance: queries fall
-into large cells first. With one probe it is the workload's ``query_imbalance``; it comes down to 1
-as probes cover the cells, ``f(p) = 1 + (f(1) - 1) · (1 - p)^8 / √nprobe`` with ``p`` the share
+*Cells.* An IVF query compares ``N · f · nprobe / nlist`` codes. ``f`` is the imbalance: queries
+fall into large cells first. With one probe it is the workload's ``query_imbalance``; it comes down
+to 1 as probes cover the cells, ``f = 1 + (f₁ - 1) · (1 - p)^8 / √nprobe`` with ``p`` the share
 probed.
 
-*Graphs.* An HNSW query walks through ``max(ef_search, k)`` nodes and compares the neighbours that it
-has not seen. A node keeps ``2M`` neighbours at most, fewer where the data has few directions:
-``D = 2M · (1 - e^(-1.8 · lid^1.1 / 2M))``. It compares ``x = 0.24 · ef^0.83 · D · N^0.16`` of them,
-and ``0.42 · M · ln N`` in the upper layers; of a small index never more than all,
-``N · (1 - e^(-x / N))``. The six constants were fitted once, to 300 searches of 50 indexes over
-mixtures of Gaussians on random subspaces (1 000 to 60 000 vectors, 4 to 64 directions, M 8 to 48,
-ef 16 to 256, queries on and off the data), none of them a workload; there the mean error is 29 %.
+*Graphs.* An HNSW query walks through ``ef = max(ef_search, k)`` nodes and compares the neighbours
+that it has not seen. A node keeps ``2M`` neighbours at most, fewer where the data has few
+directions: ``D = 2M · (1 - e^(-1.8 · lid^1.1 / 2M))``. It compares ``0.24 · ef^0.83 · D · N^0.16``
+of them and ``0.42 · M · ln N`` in the upper layers; of a small index never more than there are:
+``N · (1 - e^(-x / N))`` for their sum ``x``. The six constants were fitted once, to 300 searches of
+50 indexes over mixtures of Gaussians on random subspaces (1 000 to 60 000 vectors, 4 to 64
+directions, M 8 to 48, ef 16 to 256, queries on and off the data), none of them a workload; there
+the mean error is 29 %.
 
 *Time.* Flat scans and cells stream vectors at the speed of memory or, from the cache, at a share of
 the machine's matrix products; codes of 8 bits are decoded one coordinate at a time; 4-bit codes are

@@ -180,7 +180,9 @@ def test_a_stage_of_which_a_part_is_new_is_not_reused() -> None:
 def test_the_token_pass_gives_the_vectors_of_its_model() -> None:
     replay, _ = a_replay()
     taken = replay.measure(TOKENS, QUERIES)
-    assert set(taken.build_s) == {"chunk", "rerank", "index"}
+    assert set(taken.build_s) == {"chunk", "rerank", "embed", "index"}
+    assert taken.build_s["embed"] == 0
+    assert taken.reused == []
     assert replay.measure(DEFAULT, QUERIES).build_s == {}
 
 

@@ -1,0 +1,90 @@
+"""Seconds of building with nothing built before, each artifact alone.
+
+The vectors of ``minilm-int8`` and the token vectors of late interaction come from one pass: who
+needs both pays for one of them. Documents are embedded on all cores, indexes are built on one.
+
+*k-means* (faiss): ten passes over at most 256 points a cell, then every vector is assigned; both
+are matrix products. *Product quantiser*: 25 passes over 4 096 points for each of its parts, small
+products dominated by calls. *Graph*: every insertion is a search with ``ef_construction`` in the
+graph so far, which has half the vectors on average, and links back, dearer than a distance of a
+search by ``LINKING``. The constants come from random vectors and made-up text on a 2.4 GHz Zen 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from autorag.pipeline.index import HNSW_KINDS, IVF_KINDS, cells
+from models.analytic import inference
+from models.analytic.chunking import Chunking
+from models.analytic.knobs import Knobs
+from models.analytic.machine import Machine
+from models.analytic.memory import index_bytes
+from models.analytic.retrieval import hnsw_distances
+from models.analytic.shape import WorkloadShape
+
+KMEANS_PASSES, CELL_POINTS = 10, 256
+KMEANS_EFFICIENCY = 0.85
+LINKING = 1.4
+VECTOR_S = 2e-6
+"""Adding a vector to a cell."""
+
+ENCODE_S: Mapping[str, float] = {"ivf_sq8": 16e-9, "ivf_pq_fastscan": 12e-9}
+"""Per coordinate."""
+
+PART_S = 7e-3
+"""Training one part of a product quantiser."""
+
+COPIES = 4
+"""Of an index while it is built and serialised."""
+
+CHUNK_RATE, LEXICAL_RATE = 0.5, 1.0
+"""Tokens a second of splitting and of lexical indexing, over those of the static embedder."""
+
+LEXICAL_CHUNK_TOKENS = 15.0
+"""What a chunk costs the lexical index beside its tokens."""
+
+LOAD_S: Mapping[str, float] = {"static": 0.2, "minilm-int8": 0.5, "minilm": 5.0, "e5-small-q4": 1.0}
+
+
+def build_seconds(
+    knobs: Knobs, shape: WorkloadShape, chunks: Chunking, machine: Machine
+) -> dict[str, float]:
+    """Artifact → seconds, by the names of ``autorag.table.schema.BUILDS``; those it needs."""
+    counting = machine.rate("static_tokens_s")
+    seconds = {"chunk": shape.tokens / (CHUNK_RATE * counting)}
+    if knobs.dense:
+        seconds["embed"] = _embed_s(knobs.embedder, chunks, machine)
+        seconds["index"] = index_s(knobs, chunks.chunks, shape.lid, machine)
+    if knobs.lexical or knobs.reranker == "bm25":
+        tokens = chunks.chunks * (chunks.tokens + LEXICAL_CHUNK_TOKENS)
+        seconds["lexical"] = tokens / (LEXICAL_RATE * counting)
+    if knobs.reranker == "maxsim":
+        seconds["rerank"] = _embed_s("minilm-int8", chunks, machine)
+    return seconds
+
+
+def index_s(knobs: Knobs, vectors: float, lid: float, machine: Machine) -> float:
+    """Seconds of a vector index."""
+    copying = COPIES * index_bytes(knobs, vectors) / machine.bandwidth
+    if knobs.kind in IVF_KINDS:
+        return copying + _cells_s(knobs, vectors, machine)
+    if knobs.kind in HNSW_KINDS:
+        distances = hnsw_distances(vectors / 2, knobs.hnsw_m, knobs.ef_construction, lid)
+        each = LINKING * distances / machine.rate("hnsw_distances_s")
+        return copying + vectors * each
+    return copying
+
+
+def _cells_s(knobs: Knobs, vectors: float, machine: Machine) -> float:
+    nlist = cells(knobs.nlist, round(vectors))
+    passed = KMEANS_PASSES * min(vectors, CELL_POINTS * nlist) + vectors
+    products = 2 * passed * nlist * knobs.dim / (KMEANS_EFFICIENCY * machine.flops)
+    encoding = vectors * (VECTOR_S + knobs.dim * ENCODE_S.get(knobs.kind, 0.0))
+    training = knobs.pq_m * PART_S if knobs.kind == "ivf_pq_fastscan" else 0.0
+    return products + encoding + training
+
+
+def _embed_s(model: str, chunks: Chunking, machine: Machine) -> float:
+    passed = inference.documents_s(model, chunks.tokens, chunks.chunks, machine)
+    return LOAD_S.get(model, 0.0) + passed
