@@ -35,8 +35,8 @@ ENCODE_S: Mapping[str, float] = {"ivf_sq8": 16e-9, "ivf_pq_fastscan": 12e-9}
 PART_S = 7e-3
 """Training one part of a product quantiser."""
 
-COPIES = 4
-"""Of an index while it is built and serialised."""
+INDEX_S, COPIES = 2e-3, 4
+"""Of any index; its copies while it is built and serialised."""
 
 CHUNK_RATE, LEXICAL_RATE = 0.5, 1.0
 """Tokens a second of splitting and of lexical indexing, over those of the static embedder."""
@@ -66,7 +66,7 @@ def build_seconds(
 
 def index_s(knobs: Knobs, vectors: float, lid: float, machine: Machine) -> float:
     """Seconds of a vector index."""
-    copying = COPIES * index_bytes(knobs, vectors) / machine.bandwidth
+    copying = INDEX_S + COPIES * index_bytes(knobs, vectors) / machine.bandwidth
     if knobs.kind in IVF_KINDS:
         return copying + _cells_s(knobs, vectors, machine)
     if knobs.kind in HNSW_KINDS:

@@ -30,23 +30,27 @@ from models.analytic.machine import Machine, Operator
 PROFILED = {32: "embed_32", 128: "embed_128", 256: "embed_512"}
 """Length of a window → the figure it is in; texts of 512 tokens are two windows."""
 
-TORCH_CALL_S = 10e-3
+TORCH_CALL_S = 13e-3
 TORCH_EFFICIENCY = 0.7
 """Share of the matrix products' speed that torch attains for encoders of full windows."""
 
-E5_OPERATIONS, E5_LENGTH = 2.1e8, 300.0
-"""A token costs as much as so many operations of a matrix product, twice that at so many tokens."""
+E5_OPERATIONS, E5_LENGTH, E5_PREFIX = 2.1e8, 300.0, 4
+"""A token costs as much as so many operations of a matrix product, twice that at so many tokens;
+the prefix that says query or passage and the special tokens are read too."""
 
-STATIC_CALL_TOKENS, STATIC_ALONE = 75.0, 2.2
+STATIC_CALL_TOKENS, STATIC_ALONE = 85.0, 2.2
 """What one text costs beside its tokens, in tokens of the bulk rate; how much slower they are."""
 
 STATIC_LINES = 1100
-LSA_CALL_S, LSA_WORD_S, LSA_LINES = 0.5e-3, 0.7e-6, 1500
-LSA_TOKENS = 0.35
-"""LSA's rate for documents over the static embedder's."""
+LSA_CALL_S, LSA_WORD_S, LSA_LINES = 0.5e-3, 0.6e-6, 1500
+LSA_RATE = 0.15
+"""LSA's rate for documents, the fit included, over the static embedder's."""
+
+TEXT_TOKENS = 25.0
+"""What a document costs the static embedder beside its tokens."""
 
 PAIR_S, PAIR_LINES = 60e-6, 300
-PAIR_COLD = 2.0
+PAIR_COLD = 3.4
 """How much slower a pair is in a query than in the profile's loop: its token vectors come from
 memory, and the arrays they are unpacked into are new."""
 
@@ -91,8 +95,8 @@ def query_vector(
 def documents_s(model: str, tokens: float, count: float, machine: Machine) -> float:
     """Seconds of embedding ``count`` texts of so many tokens, on all cores."""
     if model in ("static", "lsa"):
-        share = 1.0 if model == "static" else LSA_TOKENS
-        return count * tokens / (share * machine.rate("static_tokens_s"))
+        share = 1.0 if model == "static" else LSA_RATE
+        return count * (tokens + TEXT_TOKENS) / (share * machine.rate("static_tokens_s"))
     if model == "minilm":
         pieces, length = windows(tokens)
         work = intensity.encode(MINILM, [math.ceil(length)]).times(pieces * count)
@@ -158,7 +162,8 @@ def token_s(context_tokens: float, threads: int, machine: Machine) -> float:
 def _text_s(model: str, tokens: float, threads: int, machine: Machine) -> float:
     """One text through a transformer."""
     if model == "e5-small-q4":
-        operations = E5_OPERATIONS * tokens * (1 + tokens / E5_LENGTH)
+        length = tokens + E5_PREFIX
+        operations = E5_OPERATIONS * length * (1 + length / E5_LENGTH)
         return operations / (machine.flops * machine.speedup("gemm_f32", "gflops", threads))
     pieces, length = windows(tokens)
     seconds = pieces * _window_s(length, threads, machine)

@@ -73,7 +73,7 @@ def resident_bytes(
     """
     total = knobs.cache_mb * 1e6 + reranker_bytes
     if knobs.dense:
-        total += index_bytes(knobs, chunks.chunks) + embedder_bytes(knobs.embedder, shape)
+        total += index_bytes(knobs, chunks.chunks) + embedder_bytes(knobs.embedder, shape, chunks)
         total += chunks.chunks * FLOAT_BYTES * knobs.dim if knobs.refine > 1 else 0.0
     if knobs.lexical or knobs.reranker == "bm25":
         total += lexical_bytes(shape, chunks)
@@ -114,16 +114,20 @@ def _graph_bytes(knobs: Knobs, vectors: float) -> float:
     return vectors * each + levels * LEVEL_TABLE_BYTES + ranges
 
 
-def embedder_bytes(model: str, shape: WorkloadShape) -> float:
-    """A model's weights; LSA's are as many as the corpus has words."""
+def embedder_bytes(model: str, shape: WorkloadShape, chunks: Chunking) -> float:
+    """A model's weights; LSA's are a row per direction, as long as the corpus has words."""
     if model == "lsa":
-        return min(LSA_WORDS, shape.vocabulary) * (LSA_DIM + 1) * FLOAT_BYTES
+        words = min(LSA_WORDS, shape.vocabulary)
+        return words * (min(LSA_DIM, words, chunks.chunks) + 1) * FLOAT_BYTES
     return WEIGHTS[model]
 
 
 def lexical_bytes(shape: WorkloadShape, chunks: Chunking) -> float:
     """Postings, and where those of each word start."""
-    return lexical.entries(shape, chunks) * POSTING_BYTES + shape.vocabulary * OFFSET_BYTES
+    return (
+        lexical.entries(shape, chunks) * POSTING_BYTES
+        + lexical.STEMS * shape.vocabulary * OFFSET_BYTES
+    )
 
 
 def token_bytes(chunks: Chunking) -> float:

@@ -32,10 +32,10 @@ from models.analytic.intensity import FLOAT_BYTES
 from models.analytic.knobs import Knobs
 from models.analytic.machine import Machine, Operator
 
-CALL_S = 25e-6
+CALL_S = 45e-6
 """Of a search through faiss's Python wrapper, everything in the cache."""
 
-CALL_LINES = 700
+CALL_LINES = 500
 VECTOR_S = 8e-9
 """Per vector or code, whatever its length: the loop and the comparison with the worst kept."""
 

@@ -26,7 +26,7 @@ from models.analytic.memory import resident_bytes, shares_encoder
 from models.analytic.shape import WorkloadShape
 
 STAGES = ("embed", "retrieve", "rerank")
-RERANK_CALL_S = 40e-6
+RERANK_CALL_S = 60e-6
 """Scaling scores and ordering candidates."""
 
 
@@ -157,7 +157,7 @@ class _Query:
 
     def _reranking(self) -> Iterable[Operator]:
         knobs, chunks, shape = self.knobs, self.chunks, self.shape
-        pairs = min(float(knobs.depth), chunks.chunks)
+        pairs = min(float(knobs.depth), self._candidates())
         yield Operator(RERANK_CALL_S)
         if knobs.reranker == "bm25":
             found = lexical.matches(shape, chunks)
@@ -176,6 +176,12 @@ class _Query:
                 knobs.threads_rerank,
                 self.machine,
             )
+
+    def _candidates(self) -> float:
+        """Most that retrieval can return: lexical search finds what holds a word."""
+        if self.knobs.dense:
+            return self.chunks.chunks
+        return self.chunks.chunks * lexical.matches(self.shape, self.chunks).share
 
     def _weights(self) -> float:
         """Bytes of models that a query passes."""

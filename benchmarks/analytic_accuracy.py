@@ -1,0 +1,266 @@
+"""How good the physics alone is: the analytic models against measurements.
+
+    python -m benchmarks.analytic_accuracy [--table FOLDER]
+
+Without a table, configs are measured on made-up corpora now (``analytic_made_up``; some twenty
+minutes on one core), and predicted from this machine's hardware profile. With a table, its rows
+are judged, each predicted from the workload features and the profile's figures that stand in it;
+no constant of the models was fitted to them.
+
+Predictions are made twice: from features alone, and with the number of chunks and their mean length
+known, as they are once a chunking was made. Times are compared with medians over queries (p50);
+the time to the first token is compared with its p95, the only one that a table has. Noise is the
+median of ``|ln(a / b)|`` between two passes, or two repeats, over the same config: what no model
+can be better than.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from api.settings import Settings
+from api.wiring import hardware_profile, make_parts
+from autorag.features import FEATURES, GROUPS, WorkloadFeatures
+from autorag.hardware import FIGURES, HardwareProfile, Rate
+from autorag.table.files import read_table
+from autorag.table.schema import BUILDS
+from benchmarks.analytic_report import Point, show
+from models.analytic import lexical
+from models.analytic.chunking import Chunking, chunking
+from models.analytic.knobs import Knobs
+from models.analytic.retrieval import compared
+from models.analytic.shape import WorkloadShape
+from models.analytic.stages import STAGES, AnalyticModel
+
+LEAST_BUILD_S = 0.2
+"""Builds that took less say more about starting than about work."""
+
+Row = Mapping[str, Any]
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    if arguments.table is None:
+        os.environ["OMP_NUM_THREADS"] = "1"
+        judge_made_up()
+    else:
+        judge_table(arguments.table)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--table", type=Path, help="judge the rows of this measured table")
+    return parser.parse_args()
+
+
+def judge_made_up() -> None:
+    """Measure and judge now."""
+    from benchmarks.analytic_made_up import CASES, SEED, measured_cases
+    from collectors.prepare import prepare_models
+
+    settings = Settings.from_environment()
+    parts = make_parts(settings, SEED)
+    prepare_models(settings.models)
+    profile = hardware_profile(parts)
+    rows = []
+    for found in measured_cases(settings):
+        calm = found.passes[0]
+        row: dict[str, Any] = {
+            "workload": found.corpus,
+            "part": "made up",
+            "config": found.config.to_json(),
+            "features": found.features,
+            "chunks": found.chunks.chunks,
+            "chunk_tokens": found.chunks.tokens,
+            "latency_p50_ms": calm.latency_ms,
+            "memory_mb": found.memory_mb,
+            "cpu_pressure": calm.pressure,
+            "noise": abs(float(np.log(found.passes[1].latency_ms / calm.latency_ms))),
+        }
+        row |= {f"{stage}_p50_ms": ms for stage, ms in calm.stage_ms.items()}
+        row |= {f"build.{build}_s": s for build, s in found.build_s.items()}
+        rows.append(row)
+    print(
+        f"made-up corpora, seed {SEED}, {len(CASES)} corpora, {len(rows)} configs; "
+        f"pressure {fmean(r['cpu_pressure'] for r in rows):.2f} on average; "
+        f"noise between passes {median(r['noise'] for r in rows):.1%}"
+    )
+    judge(rows, lambda _: profile)
+
+
+def judge_table(folder: Path) -> None:
+    """Judge the rows of a measured table that have times."""
+    from collectors.hardware.identity import read_identity
+
+    identity, _ = read_identity()
+    rows = [
+        {**row, "config": json.loads(row["config"]), "features": _features(row)}
+        for row in read_table(folder).to_dicts()
+    ]
+    others = {row["hardware"] for row in rows} - {identity.fingerprint}
+    if others:
+        print(f"cores and caches are those of this machine, which is none of {sorted(others)}")
+    timed = [row for row in rows if row["latency_p50_ms"] is not None]
+    print(
+        f"{folder.name}: {len(rows)} rows, {len(timed)} with times, "
+        f"{len({r['workload'] for r in rows})} workloads; {_pressure(timed)}; {_noise(timed)}"
+    )
+    judge(rows, lambda row: HardwareProfile(identity, _rates(row)))
+
+
+def judge(rows: list[dict[str, Any]], profile: Callable[[Row], HardwareProfile]) -> None:
+    """Print every comparison."""
+    for row in rows:
+        shape = WorkloadShape.from_features(row["features"])
+        known = replace(shape, chunks=float(row["chunks"]), chunk_tokens=row["chunk_tokens"])
+        model = AnalyticModel(profile(row), generate=row["part"] == "generation")
+        row["shape"], row["known"] = shape, known
+        row["blind"] = model.predict(row["config"], shape)
+        row["seeing"] = model.predict(row["config"], known)
+    show("Stages and total, chunks known (ms)", points_of_stages(rows, "seeing"))
+    show("Total, from features alone (ms)", points_of_totals(rows, "blind"))
+    show("Stages by what runs, chunks known (ms)", points_of_parts(rows))
+    show("Total by workload, chunks known (ms)", points_by_workload(rows))
+    show("Memory (MB)", points_of_memory(rows))
+    show("Builds, chunks known (s)", points_of_builds(rows))
+    show("Work counts, chunks known", points_of_work(rows))
+    show("Chunks, from features alone", points_of_chunks(rows))
+
+
+def points_of_stages(rows: Iterable[Row], how: str) -> Iterator[Point]:
+    for row in rows:
+        for stage in STAGES:
+            measured = row.get(f"{stage}_p50_ms")
+            if measured is not None:
+                yield Point(stage, measured, row[how].stage_ms[stage])
+        if row.get("ttft_p95_ms") is not None and row[how].ttft_ms is not None:
+            yield Point("first token (p95)", row["ttft_p95_ms"], row[how].ttft_ms)
+    yield from points_of_totals(rows, how)
+
+
+def points_of_totals(rows: Iterable[Row], how: str) -> Iterator[Point]:
+    for row in rows:
+        if row["latency_p50_ms"] is not None:
+            yield Point(f"total, {row['part']}", row["latency_p50_ms"], row[how].latency_ms)
+
+
+def points_by_workload(rows: Iterable[Row]) -> Iterator[Point]:
+    for row in rows:
+        if row["latency_p50_ms"] is not None:
+            yield Point(row["workload"], row["latency_p50_ms"], row["seeing"].latency_ms)
+
+
+def points_of_parts(rows: Iterable[Row]) -> Iterator[Point]:
+    """Stages, apart for what does the work; after a transformer the caches are cold."""
+    for row in rows:
+        knobs = Knobs.of(row["config"])
+        cold = knobs.reranker == "maxsim" or knobs.embedder.startswith(("minilm", "e5"))
+        kind = knobs.kind if not knobs.lexical else "hybrid" if knobs.dense else "lexical"
+        names = {
+            "embed": knobs.embedder,
+            "retrieve": f"{kind}, {'cold' if cold else 'warm'}",
+            "rerank": knobs.reranker,
+        }
+        for stage, name in names.items():
+            measured = row.get(f"{stage}_p50_ms")
+            if measured is not None:
+                yield Point(f"{stage}: {name}", measured, row["seeing"].stage_ms[stage])
+
+
+def points_of_memory(rows: Iterable[Row]) -> Iterator[Point]:
+    for row in rows:
+        if row["memory_mb"] is None:
+            continue
+        mode = row["config"]["retrieve.mode"]
+        for how, told in (("blind", "features alone"), ("seeing", "chunks known")):
+            predicted = row[how].memory_mb
+            yield Point(f"all, {told}", row["memory_mb"], predicted)
+            yield Point(f"{mode}, {told}", row["memory_mb"], predicted)
+            if mode == "dense" and row["config"].get("embed.model") != "lsa":
+                yield Point(f"dense without LSA, {told}", row["memory_mb"], predicted)
+
+
+def points_of_builds(rows: Iterable[Row]) -> Iterator[Point]:
+    """Every artifact once."""
+    seen = set()
+    for row in rows:
+        knobs = Knobs.of(row["config"])
+        for build in BUILDS:
+            measured = row.get(f"build.{build}_s")
+            if measured is None or measured < LEAST_BUILD_S:
+                continue
+            what = {"embed": knobs.embedder, "index": knobs.kind}.get(build, "")
+            key = (row["workload"], build, what, measured)
+            if key not in seen:
+                seen.add(key)
+                yield Point(f"{build} {what}".strip(), measured, row["seeing"].build_s[build])
+
+
+def points_of_work(rows: Iterable[Row]) -> Iterator[Point]:
+    for row in rows:
+        knobs, shape = Knobs.of(row["config"]), row["known"]
+        if row.get("work.distances") and knobs.kind != "flat":
+            work = compared(knobs, shape.chunks, shape.lid, shape.query_imbalance)
+            kind = "HNSW distances" if knobs.kind.startswith("hnsw") else "IVF codes"
+            yield Point(kind, row["work.distances"], work.vectors)
+        if row.get("work.postings"):
+            found = lexical.matches(shape, Chunking(shape.chunks, shape.chunk_tokens))
+            yield Point("postings", row["work.postings"], found.postings)
+
+
+def points_of_chunks(rows: Iterable[Row]) -> Iterator[Point]:
+    """Every chunking once."""
+    seen = set()
+    for row in rows:
+        knobs = Knobs.of(row["config"])
+        key = (row["workload"], knobs.splitter, knobs.chunk_tokens, knobs.overlap)
+        if key not in seen:
+            seen.add(key)
+            found = chunking(row["shape"], *key[1:])
+            yield Point(f"chunks, {knobs.splitter}", row["chunks"], found.chunks)
+            yield Point(f"tokens of one, {knobs.splitter}", row["chunk_tokens"], found.tokens)
+
+
+def _features(row: Row) -> WorkloadFeatures:
+    values = {f.name: row[f"feature.{f.name}"] for f in FEATURES}
+    groups = {
+        name: group(**{f.name: values[f.name] for f in FEATURES if f.group == name})
+        for name, group in GROUPS.items()
+    }
+    return WorkloadFeatures(**groups)
+
+
+def _rates(row: Row) -> dict[str, Rate]:
+    known = {name: row[f"hardware.{name}"] for name in FIGURES}
+    return {n: Rate(v, None, FIGURES[n].unit, 1) for n, v in known.items() if v is not None}
+
+
+def _pressure(rows: Iterable[Row]) -> str:
+    known = [r["cpu_pressure"] for r in rows if r["cpu_pressure"] is not None]
+    return f"pressure {fmean(known):.2f} on average" if known else "pressure unknown"
+
+
+def _noise(rows: Iterable[Row]) -> str:
+    """Between repeats 0 and 1 of a config."""
+    first = {(r["workload"], str(r["config"])): r for r in rows if r["repeat"] == 0}
+    pairs = [
+        (first[key]["latency_p50_ms"], r["latency_p50_ms"])
+        for r in rows
+        if r["repeat"] == 1 and (key := (r["workload"], str(r["config"]))) in first
+    ]
+    if not pairs:
+        return "one repeat, so noise is unknown"
+    return f"noise between repeats {median(abs(np.log(a / b)) for a, b in pairs):.1%}"
+
+
+if __name__ == "__main__":
+    main()
