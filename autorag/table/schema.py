@@ -103,6 +103,7 @@ def _quality() -> Iterator[Column]:
         yield _number(f"{PSEUDO}{metric}", "ratio", "on pseudo-queries made from the corpus alone")
         for half in HALVES:
             yield _number(f"{PSEUDO}{metric}.{half}", "ratio", f"half {half} of them")
+    yield _number(f"{PSEUDO}ndcg_at_10.se", "ratio", "standard error over the pseudo-queries")
 
 
 def _answers() -> Iterator[Column]:

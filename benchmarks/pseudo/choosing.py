@@ -129,7 +129,7 @@ def by_number(study: Study, kind: str, number: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     means = []
     for target, measured in enumerate(study.found):
-        scores = measured.kinds.get(kind, measured.kinds[TODAY])
+        scores = measured.kinds[kind]
         drawn = [rng.permutation(len(scores))[:number] for _ in range(DRAWS)]
         picks = np.array([scores[d].mean(axis=0).argmax() for d in drawn])
         means.append(study.regret(target, picks).mean())

@@ -24,6 +24,7 @@ from benchmarks.pseudo.kinds import TODAY
 from benchmarks.pseudo.measured import SHARES, Measured
 
 NUMBERS = (25, 50, 100, 200, 400)
+NUMBERED = (TODAY, "several sentences", "sentence, its neighbours", "common words")
 TRANSFORMER = "minilm-int8"
 
 
@@ -138,7 +139,7 @@ def _by_weight(study: Study) -> str:
 
 def _by_number(study: Study) -> str:
     rows = []
-    for kind in study.kinds[:2]:
+    for kind in (k for k in NUMBERED if k in study.kinds):
         for number in NUMBERS:
             regrets = by_number(study, kind, number)
             enough = sum(len(m.kinds[kind]) >= number for m in study.found)

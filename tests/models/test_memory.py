@@ -30,6 +30,10 @@ from tests.autorag.pipeline import corpus
 
 COMMON = {"retrieve.mode": "dense", "chunk.splitter": "fixed", "chunk.tokens": 128}
 VECTORS, DIM = 3000, 64
+TOLERANCE = {"hnsw": 0.005, "hnsw_sq8": 0.005, "ivf_pq_fastscan": 0.04}
+"""Levels of a graph are drawn at random; how full the last blocks of small cells are is not known.
+The others are exact."""
+
 SHAPE = WorkloadShape(100, 10_000, (50, 100, 200))
 
 
@@ -54,8 +58,7 @@ def test_an_index_is_as_large_as_faiss_serialises_it(
     active = corpus.space().config({"index.kind": kind}).to_json()
     config = {**active, **built, "embed.model": "minilm-int8", "embed.dim": DIM}
     expected = index_bytes(Knobs.of(config), float(VECTORS))
-    exact = kind in ("flat", "ivf_flat", "ivf_sq8")
-    assert expected == pytest.approx(size, rel=1e-9 if exact else 0.01)
+    assert expected == pytest.approx(size, rel=TOLERANCE.get(kind, 1e-9))
 
 
 CONFIGS: tuple[Mapping[str, Any], ...] = (

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autorag.errors import ConfigError, MeasurementError
-from autorag.pipeline.artifacts import ArtifactStore
 from autorag.pipeline.build import BuildContext
 from autorag.pipeline.parts import SharedParts
 from autorag.pipeline.rag import Pipeline
