@@ -17,8 +17,9 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,8 +48,7 @@ def main() -> None:
     if arguments.page is not None:
         arguments.page.write_text(written, encoding="utf-8")
     if arguments.out is not None:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(numbers(found), indent=1) + "\n", encoding="utf-8")
+        add(arguments.out, scale(arguments), numbers(found))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -69,15 +69,26 @@ def parse_arguments() -> argparse.Namespace:
 
 def measured_workloads(arguments: argparse.Namespace) -> Iterator[Measured]:
     """Every workload, from its file where it is there."""
-    sizes = [arguments.documents, arguments.queries, arguments.made]
-    scale = "-".join(map(str, [*arguments.models, *sizes, *arguments.chunkings]))
     for name in arguments.workloads:
-        path = arguments.work / scale / f"{name}.npz"
+        path = arguments.work / scale(arguments) / f"{name}.npz"
         if not path.is_file():
             started = time.monotonic()
             save(measured_workload(name, arguments), path)
             print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
         yield load(path)
+
+
+def scale(arguments: argparse.Namespace) -> str:
+    """What is measured of every workload, as a name."""
+    sizes = [arguments.documents, arguments.queries, arguments.made]
+    return "-".join(map(str, [*arguments.models, *sizes, *arguments.chunkings]))
+
+
+def add(path: Path, name: str, told: Mapping[str, Any]) -> None:
+    """Write figures to a file of several scales, in place of those of the same scale."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**known, name: told}, indent=1) + "\n", encoding="utf-8")
 
 
 def measured_workload(name: str, arguments: argparse.Namespace) -> Measured:

@@ -46,8 +46,11 @@ def collect(suite: Sequence[SuiteWorkload], collection: Collection) -> None:
     """Collect what is not there yet.
 
     Raises:
+        InputError: documents of a workload are not there; nothing was measured.
         MeasurementError: a group could not be measured; what was measured before is kept.
     """
+    for given in suite:
+        given.check()
     for number in range(collection.repeats + 1):
         for given in suite:
             file = collection.table / f"{given.name}.parquet"

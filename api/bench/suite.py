@@ -59,6 +59,18 @@ class SuiteWorkload(BaseModel):
             )
         return Path(expanded)
 
+    def check(self) -> None:
+        """
+        Raises:
+            InputError: the documents are not there.
+        """
+        if self.folder is not None and not self.folder.exists():
+            raise InputError(
+                f"{self.name}: docs = {self.docs!r}: no such file or folder: {self.folder}",
+                key="docs",
+                value=self.docs,
+            )
+
 
 def read_suite(path: Path) -> list[SuiteWorkload]:
     """The workloads of a suite, in file order.

@@ -13,7 +13,7 @@ import numpy as np
 
 from autorag.hashing import text_id
 from autorag.pipeline.build import BuildContext, Built, maxsim_revision
-from autorag.pipeline.embedders import Embedder, Transformer
+from autorag.pipeline.embedders import Embedder
 from autorag.pipeline.items import ItemCache, fixed_batches
 from autorag.pipeline.lexical import LexicalSearch
 from autorag.pipeline.parts import SharedParts
@@ -74,7 +74,8 @@ class RememberingParts(SharedParts):
 
     def _load(self, config: Config, built: Built) -> Embedder:
         embedder = super()._load(config, built)
-        return embedder if isinstance(embedder, Transformer) else RememberingEmbedder(embedder)
+        shared = config["embed.model"] == "minilm-int8"  # its encoder remembers
+        return embedder if shared else RememberingEmbedder(embedder)
 
 
 class RememberingEmbedder:

@@ -88,7 +88,7 @@ def _read(file: Path) -> polars.DataFrame:
     import polars
 
     frame = polars.read_parquet(file)
-    found = sorted(frame["schema"].unique().to_list()) if "schema" in frame.columns else []
+    found = frame["schema"].unique().sort().to_list() if "schema" in frame.columns else []
     if found != [SCHEMA]:
         raise InputError(
             f"{file}: schema {found}, this version reads {SCHEMA}", key="schema", value=found

@@ -24,8 +24,8 @@ from benchmarks.lessons.regret import normalised_regret
 from benchmarks.pseudo.kinds import TODAY
 from benchmarks.pseudo.measured import Measured
 
-RESAMPLES = 50
-DRAWS = 50
+RESAMPLES = 400
+DRAWS = 200
 BOOTSTRAPS = 5000
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -66,9 +66,9 @@ class Study:
     @cached_property
     def scaled(self) -> list[dict[str, np.ndarray]]:
         """By workload and kind: scaled quality with all queries and with each resample,
-        ``(1 + RESAMPLES, configs)``."""
-        rng = np.random.default_rng(0)
-        return [{k: _resampled(v, rng) for k, v in m.kinds.items()} for m in self.found]
+        ``(1 + RESAMPLES, configs)``. Kinds with as many queries share the draws, as far as they are
+        made from the same sentences."""
+        return [{k: _resampled(v) for k, v in m.kinds.items()} for m in self.found]
 
     def unrelated(self, *targets: int) -> list[int]:
         """The workloads that are related to none of these."""
@@ -184,7 +184,8 @@ def _mean_elsewhere(study: Study, recipe: Recipe, target: int, learned: Sequence
     return float(np.mean(regrets))
 
 
-def _resampled(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _resampled(scores: np.ndarray, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(scores), np.full(len(scores), 1 / len(scores)), size=RESAMPLES)
     weights = np.concatenate([np.ones((1, len(scores))), drawn])
     return normalised(weights @ scores / len(scores))

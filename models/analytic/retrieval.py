@@ -16,7 +16,8 @@ the mean error is 29 %.
 
 *Time.* Flat scans and cells stream vectors at the speed of memory or, from the cache, at a share of
 the machine's matrix products; codes of 8 bits are decoded one coordinate at a time; 4-bit codes are
-looked up in registers. A graph walk waits for memory at every node. Candidates pass a heap.
+looked up in registers. A graph walk waits for memory at every node. Candidates pass a heap. One
+query runs on one thread, whatever ``threads.retrieve`` is: faiss shares out queries.
 The constants of time below come from random vectors on a 2.4 GHz Zen 3.
 """
 

@@ -34,31 +34,54 @@ def test_variants_share_a_corpus(tmp_path: Path) -> None:
 def test_an_unset_variable_is_named_when_it_is_needed(tmp_path: Path) -> None:
     lines = '[workloads]\na = { docs = "$NOT_SET_ANYWHERE/a", family = "x" }'
     (workload,) = read_suite(suite(tmp_path, lines))
-    with pytest.raises(InputError, match=r"a: docs = .*\$NOT_SET_ANYWHERE is not set"):
+    with pytest.raises(InputError, match=r"a: docs = .*\$NOT_SET_ANYWHERE is not set") as refused:
         _ = workload.folder
+    assert (refused.value.key, refused.value.value) == ("docs", "$NOT_SET_ANYWHERE/a")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "told", "key", "value"),
     [
-        ("workloads = [", "--suite"),
-        ("[other]", r"no \[workloads\]"),
-        ("[workloads]\na = 3", "a: expected a table, got 3"),
-        ('[workloads]\na = { docs = "x" }', "a: family"),
-        ('[workloads]\na = { family = "x", size = 3 }', "a: size = 3"),
-        ('[workloads]\na = { family = "x", documents = 3 }', "a: documents = 3"),
-        ('[workloads]\na = { family = "x", parts = ["speed"] }', "a: parts.0 = 'speed'.*quality"),
-        ('[workloads]\n"a/b" = { family = "x" }', "a/b: name = 'a/b'"),
+        ("[other]", r"no \[workloads\]", "workloads", None),
+        ("[workloads]", r"no \[workloads\]", "workloads", {}),
+        ("[workloads]\na = 3", "a: expected a table, got 3", "a", 3),
+        ('[workloads]\na = { family = "" }', "a: family = ''", "family", ""),
+        ('[workloads]\na = { family = "x", size = 3 }', "a: size = 3", "size", 3),
+        ('[workloads]\na = { family = "x", documents = 3 }', "documents = 3", "documents", 3),
+        ('[workloads]\na = { family = "x", queries = "all" }', "queries = 'all'", "queries", "all"),
+        (
+            '[workloads]\na = { family = "x", parts = ["speed"] }',
+            "a: parts.0 = 'speed'.*quality, index, generation",
+            "parts.0",
+            "speed",
+        ),
+        ('[workloads]\n"a/b" = { family = "x" }', "a/b: name = 'a/b'", "name", "a/b"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_what_is_wrong_is_named(
+    tmp_path: Path, text: str, told: str, key: str, value: object
+) -> None:
+    with pytest.raises(InputError, match=told) as refused:
         read_suite(suite(tmp_path, text))
+    assert (refused.value.key, refused.value.value) == (key, value)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.toml: No such file"):
-        read_suite(tmp_path / "none.toml")
+def test_a_workload_without_a_family_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a: family") as refused:
+        read_suite(suite(tmp_path, '[workloads]\na = { docs = "x" }'))
+    assert refused.value.key == "family"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("workloads = [", r"suite\.toml: Invalid value"), (None, "No such file")]
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, told: str) -> None:
+    path = tmp_path / "suite.toml"
+    if text is not None:
+        path = suite(tmp_path, text)
+    with pytest.raises(InputError, match=told) as refused:
+        read_suite(path)
+    assert (refused.value.key, refused.value.value) == ("suite", str(path))
 
 
 def test_the_suite_of_the_project_can_be_read() -> None:

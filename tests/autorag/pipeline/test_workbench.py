@@ -80,7 +80,7 @@ def alone(shared_context: BuildContext) -> dict[Config, tuple[Answers, int]]:
     return {c: (answers(p), p.memory_bytes()) for c, p in opened.items()}
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(CONFIGS), later=st.booleans())
 def test_every_config_answers_as_it_does_alone(
     shared_context: BuildContext,
