@@ -70,6 +70,10 @@ class BenchWorkload:
     Args:
         repeats: how often times are taken.
         known: rows that the table has; those of other documents or queries do not count.
+
+    Attributes:
+        real: the documents and queries that are measured.
+        timed: ids of the queries whose times are taken.
     """
 
     def __init__(
@@ -84,10 +88,12 @@ class BenchWorkload:
         self._parts = parts
         self._repeats = repeats
         self._home = parts.settings.home / "bench"
-        self._real = self._load()
-        self._space = bind(make_space(), self._real)
-        self._rows = self._home / "rows" / given.name / self._real.hash_hex[:16]
-        self._known = [dict(r) for r in known if r["workload_hash"] == self._real.hash_hex]
+        self.real = self._load()
+        timed = subsample(self.real.queries, TIMED_QUERIES, parts.rng(SEED_SAMPLE))
+        self.timed = [q.id for q in timed]
+        self._space = bind(make_space(), self.real)
+        self._rows = self._home / "rows" / given.name / self.real.hash_hex[:16]
+        self._known = [dict(r) for r in known if r["workload_hash"] == self.real.hash_hex]
 
     @cached_property
     def steps(self) -> list[Step]:
@@ -156,15 +162,15 @@ class BenchWorkload:
 
     def _common(self, profile: HardwareProfile) -> dict[str, Any]:
         """What all rows of the workload have in common."""
-        features = workload_features(self._real, self._parts)
+        features = workload_features(self.real, self._parts)
         return {
             "schema": SCHEMA,
             "workload": self.name,
             "corpus": self._given.corpus,
             "family": self._given.family,
-            "workload_hash": self._real.hash_hex,
-            "query_source": self._real.query_source,
-            "documents": len(self._real.documents),
+            "workload_hash": self.real.hash_hex,
+            "query_source": self.real.query_source,
+            "documents": len(self.real.documents),
             "hardware": profile.fingerprint,
             **{f"feature.{name}": value for name, value in features.to_json()["values"].items()},
             **{f"hardware.{name}": rate.median for name, rate in profile.rates.items()},
@@ -186,11 +192,10 @@ class BenchWorkload:
     def _measurer(self) -> GroupMeasurer:
         settings = self._parts.settings
         rng = self._parts.rng(SEED_SPLIT)
-        timed = subsample(self._real.queries, TIMED_QUERIES, self._parts.rng(SEED_SAMPLE))
         return GroupMeasurer(
-            Judged(self._real, halved(self._real.queries, rng)),
+            Judged(self.real, halved(self.real.queries, rng)),
             self._pseudo(),
-            [q.id for q in timed],
+            self.timed,
             self._home,
             settings.models,
             self._parts.seed,
@@ -202,7 +207,7 @@ class BenchWorkload:
         if "quality" not in self._given.parts:
             return None
         rng = self._parts.rng(SEED_PSEUDO_AGAIN)
-        real = self._real
+        real = self.real
         made = pseudo_workload(self.name, real.documents, rng, True)
         return Judged(made, halved(made.queries, rng))
 
