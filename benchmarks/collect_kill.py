@@ -4,7 +4,8 @@ Protocol: one undisturbed collection of one subsampled workload in a home of its
 truth, the number of groups and the mean length of one. In a fresh home the same collection is
 started again and again. For each start a number of groups is drawn uniformly (drawn beforehand, in
 ascending order) and a moment of the mean length of a group: when so many groups are there, and this
-moment later, it is killed with SIGKILL. The last start runs to its end. Violations are
+moment later, it is killed with SIGKILL. The last start runs to its end; if one before does, the
+kills that are left are made in another home. Violations are
 
 * rows of a group that are gone, changed or written again after a kill;
 * a table that does not read after a kill, or has a row twice;
@@ -46,21 +47,18 @@ Files = Mapping[str, tuple[int, bytes]]
 
 @dataclass
 class Collector:
-    """One home in which the suite is collected."""
+    """A home in which the suite is collected, killed so often."""
 
     home: Home
     suite: Path
     repeats: int
     kills: int = 0
 
-    @property
-    def table(self) -> Path:
-        return self.home.path / "table"
-
     def start(self) -> subprocess.Popen[bytes]:
         """Start the collection; what it says goes to a file."""
         place = {"AUTORAG_HOME": str(self.home.path), "TMPDIR": str(self.home.path / "tmp")}
-        named = ("--suite", self.suite, "--table", self.table, "--repeats", self.repeats)
+        table = self.home.path / "table"
+        named = ("--suite", self.suite, "--table", table, "--repeats", self.repeats)
         with (self.home.path / "err").open("ab") as err:
             return subprocess.Popen(
                 [str(SCRIPT), "bench", "collect", "--json", *map(str, named)],
@@ -98,7 +96,7 @@ class Collector:
         return {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in self.rows()}
 
     def frame(self) -> pl.DataFrame:
-        return read_table(self.table)
+        return read_table(self.home.path / "table")
 
 
 def after_a_kill(collector: Collector, before: Files) -> Iterator[str]:
@@ -106,7 +104,8 @@ def after_a_kill(collector: Collector, before: Files) -> Iterator[str]:
     for left in collector.home.left_behind():
         yield f"process {left} is left"
     yield from lost(before, collector.files())
-    if any(collector.table.glob("*.parquet")) and not one_row_each(collector.frame()):
+    tables = any(collector.home.path.glob("table/*.parquet"))
+    if tables and not one_row_each(collector.frame()):
         yield "a row stands twice in the table"
 
 
@@ -153,8 +152,8 @@ def disturbed(collector: Collector, truth: Collector, draw: random.Random, kills
 
 
 def told(violations: Iterable[str]) -> list[str]:
-    found = list(violations)
-    print("".join(f"  VIOLATION {line}\n" for line in found), end="", flush=True)
+    found = [f"  VIOLATION {line}\n" for line in violations]
+    print(*found, sep="", end="", flush=True)
     return found
 
 
@@ -166,21 +165,22 @@ def main() -> int:
         suite = root / "suite.toml"
         suite.write_text(suite_of(arguments))
         models = prepared(arguments.models or root / "models")
-        truth, collector = (
-            Collector(Home.make(root / name, models), suite, arguments.repeats)
-            for name in ("undisturbed", "killed")
-        )
+        truth = Collector(Home.make(root / "undisturbed", models), suite, arguments.repeats)
         truth.run()
-        groups = len(truth.rows())
+        groups, rows = len(truth.rows()), len(truth.frame())
         print(f"undisturbed: {groups} groups, {truth.group_s():.1f} s each", flush=True)
-        found = disturbed(collector, truth, random.Random(arguments.seed), arguments.kills)
-        kills, rows = collector.kills, len(collector.frame())
+        draw, kills, found = random.Random(arguments.seed), 0, []
+        while kills < arguments.kills:
+            home = Home.make(root / f"after {kills} kills", models)
+            collector = Collector(home, suite, arguments.repeats)
+            found += disturbed(collector, truth, draw, arguments.kills - kills)
+            kills += collector.kills
     print(f"kills {kills}, groups {groups}, rows {rows}, violations {len(found)}")
     return int(bool(found))
 
 
 def suite_of(a: argparse.Namespace) -> str:
-    kept = f'family = "any", documents = {a.documents}, parts = ["{a.part}"]'
+    kept = f'family = "any", documents = {a.documents}, queries = 40, parts = ["{a.part}"]'
     return f'[workloads]\n{a.workload} = {{ docs = "$AUTORAG_WORKLOADS/{a.workload}", {kept} }}\n'
 
 

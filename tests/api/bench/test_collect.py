@@ -29,6 +29,8 @@ CONFIGS = 33
 
 MOST_S = 600.0
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Collecting:
@@ -215,12 +217,7 @@ def test_another_machine_adds_the_repeat_that_the_first_did_not_take(
     assert first.equals(before)
     mine = judged(before.filter(workload="tea")).drop("repeat")
     assert judged(second).drop("repeat").equals(mine)
-    assert (second["measured_at"] > mine_at(before)).all()
-
-
-def mine_at(frame: polars.DataFrame) -> float:
-    """When the last of its times were taken."""
-    return max(frame["measured_at"].to_list())
+    assert (second["measured_at"] > max(before["measured_at"].to_list())).all()
 
 
 def test_other_documents_are_measured_anew(
@@ -276,7 +273,6 @@ def test_a_table_that_is_not_there_cannot_be_shown(used_autorag: Command, tmp_pa
 # -- the whole quality part ------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_the_whole_quality_part_survives_kills(
     place: Path, models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -301,6 +297,3 @@ def test_the_whole_quality_part_survives_kills(
         assert row | {"config": ""} == wanted[judged_as(chosen, space).canonical] | {"config": ""}
         assert all(row[f"{p}ndcg_at_10.{h}"] is not None for p in ("", PSEUDO) for h in HALVES)
     assert os.listdir(killed.table) == ["tea.parquet"]
-
-
-pytestmark = pytest.mark.slow

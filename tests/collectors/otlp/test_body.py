@@ -79,7 +79,7 @@ def test_a_stream_that_ends_too_early_is_refused_wherever_it_ends(encoding: str)
             decompressed(wire[:length], encoding)
 
 
-@pytest.mark.parametrize("garbage", [b"x", b"\0" * 8, gzip.compress(BODY)[:12]])
+@pytest.mark.parametrize("garbage", [b"x", b"\0" * 8, gzip.compress(BODY, mtime=0)[:12]])
 def test_what_follows_the_stream_is_not_passed_over(garbage: bytes) -> None:
     with pytest.raises(PayloadError, match="malformed gzip"):
         decompressed(gzip.compress(BODY) + garbage, "gzip")
