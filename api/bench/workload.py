@@ -36,7 +36,6 @@ from collectors.group.job import Phase
 from collectors.group.measurer import GroupMeasurer, Judged
 
 TIMED_QUERIES = 100
-ANSWERED_QUERIES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,6 @@ class BenchWorkload:
     Attributes:
         real: the documents and queries that are measured.
         timed: ids of the queries whose times are taken.
-        answered: ids of those that are answered in the generation part.
     """
 
     def __init__(
@@ -91,8 +89,8 @@ class BenchWorkload:
         self._repeats = repeats
         self._home = parts.settings.home / "bench"
         self.real = self._load()
-        self.timed = self._drawn(TIMED_QUERIES)
-        self.answered = self._drawn(ANSWERED_QUERIES)
+        timed = subsample(self.real.queries, TIMED_QUERIES, parts.rng(SEED_SAMPLE))
+        self.timed = [q.id for q in timed]
         self._space = bind(make_space(), self.real)
         self._rows = self._home / "rows" / given.name / self.real.hash_hex[:16]
         self._known = [dict(r) for r in known if r["workload_hash"] == self.real.hash_hex]
@@ -125,9 +123,8 @@ class BenchWorkload:
             MeasurementError: it could not be measured.
         """
         generate = step.part == "generation" and step.phase == "timing"
-        timed = self.answered if generate else self.timed
         rows = self._measurer.measure(
-            step.phase, step.configs, timed, generate=generate, progress=progress
+            step.phase, step.configs, generate=generate, progress=progress
         )
         path = self._rows / step.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,10 +188,6 @@ class BenchWorkload:
         kept = drawn_documents(documents, given.documents, rng)
         return pseudo_workload(self.name, kept, parts.rng(SEED_PSEUDO), reused, given.queries)
 
-    def _drawn(self, most: int) -> list[str]:
-        """Ids of at most so many of the queries."""
-        return [q.id for q in subsample(self.real.queries, most, self._parts.rng(SEED_SAMPLE))]
-
     @cached_property
     def _measurer(self) -> GroupMeasurer:
         settings = self._parts.settings
@@ -202,6 +195,7 @@ class BenchWorkload:
         return GroupMeasurer(
             Judged(self.real, halved(self.real.queries, rng)),
             self._pseudo(),
+            self.timed,
             self._home,
             settings.models,
             self._parts.seed,

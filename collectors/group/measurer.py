@@ -32,6 +32,7 @@ class GroupMeasurer:
 
     Args:
         pseudo: the same documents with sentences held out and asked; or None.
+        timed: ids of the queries whose times are taken.
         home: holds ``artifacts/``, ``workloads/`` and ``tmp/``.
         models: folder of the models made on this machine.
         seed: of index training.
@@ -42,6 +43,7 @@ class GroupMeasurer:
         self,
         real: Judged,
         pseudo: Judged | None,
+        timed: Sequence[str],
         home: Path,
         models: Path,
         seed: int,
@@ -50,6 +52,7 @@ class GroupMeasurer:
     ) -> None:
         self._real = _corpus(real, home)
         self._pseudo = None if pseudo is None else _corpus(pseudo, home)
+        self._timed = tuple(timed)
         self._home = home
         self._models = models
         self._seed = seed
@@ -57,18 +60,11 @@ class GroupMeasurer:
         self._poll = poll
 
     def measure(
-        self,
-        phase: Phase,
-        configs: Sequence[Config],
-        timed: Sequence[str],
-        *,
-        generate: bool,
-        progress: Progress,
+        self, phase: Phase, configs: Sequence[Config], *, generate: bool, progress: Progress
     ) -> list[dict[str, Any]]:
         """One row a config, by the names of the measured table's columns.
 
-        The configs share their chunk knobs and their threads. ``timed`` are the ids of the queries
-        whose times are taken, and with ``generate`` those that are answered.
+        The configs share their chunk knobs and their threads.
 
         Raises:
             MeasurementError, InputError: the group could not be measured.
@@ -88,7 +84,7 @@ class GroupMeasurer:
                 tuple(c.to_json() for c in configs),
                 self._real,
                 self._pseudo,
-                tuple(timed),
+                self._timed,
                 generate,
                 str(self._home / "artifacts"),
                 self._limit_bytes,

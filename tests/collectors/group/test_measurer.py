@@ -53,20 +53,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measurer(home: Path) -> GroupMeasurer:
     made = pseudo_workload("w", workload().documents, np.random.default_rng(1), True, 8)
     pseudo = Judged(made, halved(made.queries, np.random.default_rng(2)))
-    return GroupMeasurer(Judged(workload(), HALVES), pseudo, home, home, 0, 10**9)
+    return GroupMeasurer(Judged(workload(), HALVES), pseudo, IDS[:4], home, home, 0, 10**9)
 
 
 @pytest.fixture(scope="module")
 def judged(measurer: GroupMeasurer) -> dict[str, dict[str, Any]]:
     """Config → row of the quality phase."""
-    rows = measurer.measure("quality", CONFIGS, IDS[:4], generate=False, progress=told)
+    rows = measurer.measure("quality", CONFIGS, generate=False, progress=told)
     return {r["config"]: r for r in rows}
 
 
 @pytest.fixture(scope="module")
 def timed(measurer: GroupMeasurer, judged: object) -> dict[str, dict[str, Any]]:
     """Config → row of the timing phase."""
-    rows = measurer.measure("timing", CONFIGS, IDS[:4], generate=False, progress=told)
+    rows = measurer.measure("timing", CONFIGS, generate=False, progress=told)
     return {r["config"]: r for r in rows}
 
 
@@ -127,7 +127,7 @@ def test_a_config_that_cannot_be_built_says_why(
 def test_what_was_measured_again_costs_the_same(
     measurer: GroupMeasurer, judged: dict[str, dict[str, Any]]
 ) -> None:
-    again = measurer.measure("quality", CONFIGS[:4], IDS[:4], generate=False, progress=told)
+    again = measurer.measure("quality", CONFIGS[:4], generate=False, progress=told)
     assert {r["config"]: r for r in again} == {
         c.canonical: judged[c.canonical] for c in CONFIGS[:4]
     }
@@ -136,4 +136,4 @@ def test_what_was_measured_again_costs_the_same(
 def test_configs_of_two_chunkings_are_no_group(measurer: GroupMeasurer) -> None:
     mixed = [config(), config(chunk__tokens=64)]
     with pytest.raises(InputError, match="this workbench holds the chunks of"):
-        measurer.measure("quality", mixed, IDS[:4], generate=False, progress=told)
+        measurer.measure("quality", mixed, generate=False, progress=told)
