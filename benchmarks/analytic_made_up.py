@@ -24,6 +24,7 @@ from autorag.features import WorkloadFeatures
 from autorag.pipeline.artifacts import ArtifactStore
 from autorag.pipeline.build import BuildContext
 from autorag.pipeline.measure import run_queries, warm_up
+from autorag.pipeline.pace import Pace
 from autorag.pipeline.parts import SharedParts
 from autorag.pipeline.rag import Pipeline
 from autorag.pipeline.space import reference_space
@@ -166,13 +167,14 @@ def _asked(pipeline: Pipeline, workload: Workload) -> tuple[Asked, ...]:
     with measuring_lease():
         gc.collect()
         warm_up(pipeline, workload.queries)
-        passes = [_pass(pipeline, workload) for _ in range(PASSES)]
+        pace = Pace()
+        passes = [_pass(pipeline, workload, pace) for _ in range(PASSES)]
     return tuple(sorted(passes, key=lambda p: p.pressure))
 
 
-def _pass(pipeline: Pipeline, workload: Workload) -> Asked:
+def _pass(pipeline: Pipeline, workload: Workload, pace: Pace) -> Asked:
     mark = PressureMark.now()
-    results = run_queries(pipeline, workload.queries)
+    results = run_queries(pipeline, workload.queries, pace).results
     pressure = mark.since() or 0.0
     stages = {s: median(r.stage_ms[s] for r in results) for s in results[0].stage_ms}
     return Asked(pressure, stages, median(sum(r.stage_ms.values()) for r in results))

@@ -28,7 +28,7 @@ from collectors.pressure import waited_share
 from collectors.trial_job import TrialJob, measurement_to_json
 
 if TYPE_CHECKING:
-    from autorag.pipeline.rag import Result
+    from autorag.pipeline.measure import Asked
 
 BUSY = 0.2
 """CPU pressure above which a pass is repeated."""
@@ -41,9 +41,9 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass over the queries, and what was counted around it."""
+    """One pass over the queries, and what was counted around it, asking again included."""
 
-    asked: list[Result]
+    asked: Asked
     counters: Mapping[str, float | None]
 
     @property
@@ -54,6 +54,11 @@ class Pass:
     @property
     def busy(self) -> bool:
         return (self.pressure or 0.0) > BUSY
+
+    @property
+    def slow_share(self) -> float:
+        """Share of the queries that were only asked while the machine was slow, 0..1."""
+        return self.asked.slow / max(1, len(self.asked.results))
 
 
 def main(job_path: Path, result_path: Path, parent: int) -> None:
@@ -76,6 +81,7 @@ def measure(job: TrialJob, counters: Counters) -> Measurement:
     from autorag.pipeline.artifacts import ArtifactStore
     from autorag.pipeline.build import BuildContext
     from autorag.pipeline.measure import add_answers, judge, run_queries, warm_up
+    from autorag.pipeline.pace import Pace
     from autorag.pipeline.rag import Pipeline
     from autorag.workload import read_snapshot
     from collectors.hardware.identity import machine_fingerprint
@@ -83,6 +89,7 @@ def measure(job: TrialJob, counters: Counters) -> Measurement:
     workload = read_snapshot(Path(job.snapshot))
     by_id = {q.id: q for q in workload.queries}
     queries = [by_id[id_] for id_ in job.queries]
+    pace = Pace()
     store = ArtifactStore(Path(job.store), job.store_limit_bytes)
     context = BuildContext(store, Path(job.models), job.seed, progress=report)
     config = job.to_config()
@@ -92,12 +99,13 @@ def measure(job: TrialJob, counters: Counters) -> Measurement:
     warm_up(pipeline, queries)
     memory_is_of_serving = give_back_memory()
     with counters:
-        passes = run_passes(counters, lambda: run_queries(pipeline, queries, report))
+        passes = run_passes(counters, lambda: run_queries(pipeline, queries, pace, report))
     peak = counters.values["rss_peak_mb"] if memory_is_of_serving else None
     kept = min(passes, key=lambda p: p.pressure or 0.0)
-    results = judge(pipeline, queries, kept.asked)
+    asked = kept.asked.results
+    results = judge(pipeline, queries, asked)
     if job.generate:
-        results = add_answers(pipeline, queries, kept.asked, results, report)
+        results = add_answers(pipeline, queries, asked, results, report)
     built = pipeline.built
     metrics = aggregate(results)
     metrics["memory_mb"] = pipeline.memory_bytes() / 1e6
@@ -108,6 +116,7 @@ def measure(job: TrialJob, counters: Counters) -> Measurement:
         "cpu_pressure": kept.pressure,
         "passes": len(passes),
         "busy": kept.busy,
+        "slow_share": kept.slow_share,
         "chunks": len(built.chunks),
         "host": platform.node(),
         "hardware": machine_fingerprint(),
@@ -118,7 +127,7 @@ def measure(job: TrialJob, counters: Counters) -> Measurement:
     )
 
 
-def run_passes(counters: Counters, run: Callable[[], list[Result]]) -> list[Pass]:
+def run_passes(counters: Counters, run: Callable[[], Asked]) -> list[Pass]:
     """Ask the queries until nothing else wanted the CPU meanwhile, ``PASSES`` times at most."""
     passes: list[Pass] = []
     while not passes or (passes[-1].busy and len(passes) < PASSES):

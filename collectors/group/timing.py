@@ -11,6 +11,7 @@ from autorag.evaluation.aggregate import aggregate, stage_quantiles
 from autorag.pipeline.artifacts import ArtifactStore
 from autorag.pipeline.build import BuildContext
 from autorag.pipeline.measure import add_answers, run_queries, warm_up
+from autorag.pipeline.pace import Pace
 from autorag.pipeline.parts import SharedParts
 from autorag.pipeline.rag import Pipeline
 from autorag.pipeline.workbench import Workbench
@@ -32,6 +33,7 @@ class Timing:
         by_id = {q.id: q for q in workload.queries}
         self._queries = [by_id[id_] for id_ in job.timed]
         self._counters = counters
+        self._pace = Pace()
         self._progress = progress
         self._generate = job.generate
         store = ArtifactStore(Path(job.store), job.store_limit_bytes)
@@ -52,13 +54,15 @@ class Timing:
             self._start_s = time.time() - self._started
         gc.collect()
         warm_up(pipeline, self._queries)
-        at, started = time.time(), time.perf_counter()
-        passes = run_passes(self._counters, lambda: run_queries(pipeline, self._queries))
-        query_s = (time.perf_counter() - started) / len(passes)
+        at = time.time()
+        passes = run_passes(
+            self._counters, lambda: run_queries(pipeline, self._queries, self._pace)
+        )
         kept = min(passes, key=lambda p: p.pressure or 0.0)
         answering = time.perf_counter()
         results = self._results(pipeline, kept)
-        query_s += time.perf_counter() - answering
+        query_s = time.perf_counter() - answering
+        query_s += sum(sum(r.stage_ms.values()) for r in kept.asked.results) / 1e3
         row: dict[str, Any] = {
             "measured_at": at,
             "timed_queries": len(results),
@@ -66,6 +70,7 @@ class Timing:
             "start_s": self._start_s,
             "cpu_pressure": kept.pressure,
             "busy": kept.busy,
+            "slow_share": kept.slow_share,
             "memory_mb": pipeline.memory_bytes() / 1e6,
         }
         if pipeline.built.index is not None:
@@ -79,8 +84,8 @@ class Timing:
     def _results(self, pipeline: Pipeline, kept: Pass) -> list[QueryResult]:
         timed = [
             QueryResult(q.id, {}, r.stage_ms)
-            for q, r in zip(self._queries, kept.asked, strict=True)
+            for q, r in zip(self._queries, kept.asked.results, strict=True)
         ]
         if not self._generate:
             return timed
-        return add_answers(pipeline, self._queries, kept.asked, timed, self._progress)
+        return add_answers(pipeline, self._queries, kept.asked.results, timed, self._progress)

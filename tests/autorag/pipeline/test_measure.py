@@ -13,6 +13,7 @@ from autorag.evaluation.aggregate import aggregate, query_values, stage_quantile
 from autorag.pipeline.build import BuildContext
 from autorag.pipeline.generate import LOCAL, generators
 from autorag.pipeline.measure import add_answers, judge, run_queries, warm_up
+from autorag.pipeline.pace import Pace
 from autorag.pipeline.rag import Pipeline
 from autorag.ports import QueryResult
 from tests.autorag.pipeline.corpus import config, documents, many_documents, queries
@@ -31,7 +32,7 @@ def results(stage_ms: list[dict[str, float]]) -> list[QueryResult]:
 
 def measured(context: BuildContext, **knobs: Any) -> tuple[Pipeline, list[QueryResult]]:
     pipeline = Pipeline.open(config(**knobs), documents(), context)
-    return pipeline, judge(pipeline, queries(), run_queries(pipeline, queries()))
+    return pipeline, judge(pipeline, queries(), run_queries(pipeline, queries(), Pace()).results)
 
 
 @given(stage_times)
@@ -106,7 +107,7 @@ def test_ann_recall_is_the_share_of_exact_neighbours(shared_context: BuildContex
     recalls = []
     for nprobe in (1, 4, 64):
         pipeline = Pipeline.open(config(**knobs, retrieve__nprobe=nprobe), corpus, shared_context)
-        judged = judge(pipeline, queries(), run_queries(pipeline, queries()))
+        judged = judge(pipeline, queries(), run_queries(pipeline, queries(), Pace()).results)
         by_hand = [brute_force_recall(pipeline, q.question) for q in queries()]
         assert [r.metrics["ann_recall_at_10"] for r in judged] == pytest.approx(by_hand)
         recalls.append(float(np.mean(by_hand)))
@@ -123,12 +124,12 @@ def brute_force_recall(pipeline: Pipeline, question: str) -> float:
 def test_warm_up_leaves_no_cached_result(shared_context: BuildContext) -> None:
     pipeline = Pipeline.open(config(cache__mb=64), documents(), shared_context)
     warm_up(pipeline, queries())
-    assert all(r.stage_ms for r in run_queries(pipeline, queries()))
+    assert all(r.stage_ms for r in run_queries(pipeline, queries(), Pace()).results)
 
 
 def test_a_repeated_question_is_answered_from_the_cache(shared_context: BuildContext) -> None:
     pipeline = Pipeline.open(config(cache__mb=64), documents(), shared_context)
-    asked = run_queries(pipeline, [queries()[0]] * 4)
+    asked = run_queries(pipeline, [queries()[0]] * 4, Pace()).results
     assert [bool(r.stage_ms) for r in asked] == [True, False, False, False]
     flat = aggregate(judge(pipeline, [queries()[0]] * 4, asked))
     assert flat["latency_p50_ms"] == 0.0 < flat["latency_p95_ms"]
@@ -137,7 +138,7 @@ def test_a_repeated_question_is_answered_from_the_cache(shared_context: BuildCon
 def test_progress_counts_the_queries(shared_context: BuildContext) -> None:
     told: list[tuple[str, int, int]] = []
     pipeline = Pipeline.open(config(), documents(), shared_context)
-    run_queries(pipeline, queries(), lambda *row: told.append(row))
+    run_queries(pipeline, queries(), Pace(), lambda *row: told.append(row))
     assert told[0] == ("query", 0, 10)
     assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
 
@@ -146,7 +147,7 @@ def test_progress_counts_the_queries(shared_context: BuildContext) -> None:
 def test_answers_are_scored_where_there_is_gold(shared_context: BuildContext) -> None:
     pipeline = Pipeline.open(config(generate__contexts=1), documents(), shared_context)
     asked_queries = queries()[:3]
-    asked = run_queries(pipeline, asked_queries)
+    asked = run_queries(pipeline, asked_queries, Pace()).results
     answered = add_answers(pipeline, asked_queries, asked, judge(pipeline, asked_queries, asked))
     assert all(0 <= r.metrics["answer_f1"] <= 1 and r.prompt for r in answered)
     assert aggregate(answered)["answer_f1"] > 0.3
