@@ -35,7 +35,7 @@ from autorag.workload import Workload, pseudo_workload
 from collectors.group.job import Phase
 from collectors.group.measurer import GroupMeasurer, Judged
 
-TIMED_QUERIES = 100
+TIMED_QUERIES = 64
 
 
 @dataclass(frozen=True, slots=True)
