@@ -31,8 +31,8 @@ import numpy as np
 from api.settings import Settings
 from api.wiring import hardware_profile, make_parts
 from autorag.features import FEATURES, GROUPS, WorkloadFeatures
-from autorag.hardware import FIGURES, HardwareProfile, Rate
-from autorag.table.files import read_table
+from autorag.hardware import HardwareProfile
+from autorag.table.files import read_machines, read_table, row_profile
 from autorag.table.schema import BUILDS
 from benchmarks.analytic_report import Point, show
 from models.analytic import lexical
@@ -101,22 +101,16 @@ def judge_made_up() -> None:
 
 def judge_table(folder: Path) -> None:
     """Judge the rows of a measured table that have times."""
-    from collectors.hardware.identity import read_identity
-
-    identity, _ = read_identity()
+    machines = read_machines(folder)
     rows = [
         {**row, "config": json.loads(row["config"]), "features": _features(row)}
         for row in read_table(folder).to_dicts()
+        if row["latency_p50_ms"] is not None
     ]
-    others = {row["hardware"] for row in rows} - {identity.fingerprint}
-    if others:
-        print(f"cores and caches are those of this machine, which is none of {sorted(others)}")
-    timed = [row for row in rows if row["latency_p50_ms"] is not None]
-    print(
-        f"{folder.name}: {len(rows)} rows, {len(timed)} with times, "
-        f"{len({r['workload'] for r in rows})} workloads; {_pressure(timed)}; {_noise(timed)}"
-    )
-    judge(rows, lambda row: HardwareProfile(identity, _rates(row)))
+    workloads = {r["workload"] for r in rows}
+    print(f"{folder.name}: {len(rows)} rows with times, {len(workloads)} workloads")
+    print(f"{_pressure(rows)}; {_noise(rows)}")
+    judge(rows, lambda row: row_profile(row, machines))
 
 
 def judge(rows: list[dict[str, Any]], profile: Callable[[Row], HardwareProfile]) -> None:
@@ -243,11 +237,6 @@ def _features(row: Row) -> WorkloadFeatures:
         for name, group in GROUPS.items()
     }
     return WorkloadFeatures(**groups)
-
-
-def _rates(row: Row) -> dict[str, Rate]:
-    known = {name: row[f"hardware.{name}"] for name in FIGURES}
-    return {n: Rate(v, None, FIGURES[n].unit, 1) for n, v in known.items() if v is not None}
 
 
 def _pressure(rows: Iterable[Row]) -> str:

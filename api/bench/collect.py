@@ -20,7 +20,7 @@ from api.bench.workload import BenchWorkload, Step
 from api.wiring import Parts
 from autorag.hardware import HardwareProfile
 from autorag.ports import Progress
-from autorag.table.files import read_rows, write_table
+from autorag.table.files import read_rows, write_machine, write_table
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def collect(suite: Sequence[SuiteWorkload], collection: Collection) -> None:
             if steps:
                 _measure(workload, steps, collection)
                 write_table(workload.rows(collection.profile), file)
+                write_machine(collection.profile.identity, collection.table)
 
 
 def _measure(workload: BenchWorkload, steps: Sequence[Step], collection: Collection) -> None:

@@ -1,12 +1,16 @@
-"""Reading and writing the measured table's files."""
+"""Reading and writing the measured table's files: a Parquet file for every workload, and a JSON file
+for every machine that times were taken on."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autorag.errors import InputError
+from autorag.hardware import FIGURES, HardwareProfile, Identity, Rate
 from autorag.hashing import bytes_address
 from autorag.table.schema import COLUMNS, SCHEMA, Kind
 
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     import polars
 
 COUNTER = "counter."
+FIGURE = "hardware."
+MACHINES = "machines"
 KEY = ("workload", "part", "config", "repeat")
 """What a row is one of."""
 
@@ -58,6 +64,41 @@ def write_table(rows: Iterable[Mapping[str, Any]], file: Path) -> None:
     draft = file.with_suffix(".draft")
     frame.write_parquet(draft, compression="zstd", compression_level=15)
     draft.replace(file)
+
+
+def write_machine(machine: Identity, folder: Path) -> None:
+    """Keep what a machine is beside the table; atomic. One that is there already is kept."""
+    file = folder / MACHINES / f"{machine.fingerprint}.json"
+    if file.is_file():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".draft")
+    draft.write_text(json.dumps(asdict(machine), indent=1) + "\n", encoding="utf-8")
+    draft.replace(file)
+
+
+def read_machines(folder: Path) -> dict[str, Identity]:
+    """Fingerprint → machine, of all machines of a table."""
+    files = sorted(folder.glob(f"{MACHINES}/*.json"))
+    texts = (file.read_text(encoding="utf-8") for file in files)
+    found = [Identity.from_json(json.loads(text)) for text in texts]
+    return {machine.fingerprint: machine for machine in found}
+
+
+def row_profile(row: Mapping[str, Any], machines: Mapping[str, Identity]) -> HardwareProfile:
+    """The hardware profile that a row was measured under.
+
+    Raises:
+        InputError: its machine is not beside the table.
+    """
+    machine = machines.get(row["hardware"])
+    if machine is None:
+        raise InputError(
+            f"the table has no machine {row['hardware']}", key="hardware", value=row["hardware"]
+        )
+    known = {name: row.get(f"{FIGURE}{name}") for name in FIGURES}
+    rates = {n: Rate(v, None, FIGURES[n].unit, 1) for n, v in known.items() if v is not None}
+    return HardwareProfile(machine, rates)
 
 
 def table_hash(frame: polars.DataFrame) -> str:

@@ -18,7 +18,7 @@ from api.wiring import make_space
 from autorag.documents import document_to_json
 from autorag.space import Config
 from autorag.table.design import judged_as
-from autorag.table.files import KEY, one_row_each, read_table
+from autorag.table.files import KEY, one_row_each, read_machines, read_table
 from autorag.table.schema import HALVES, PSEUDO, QUALITY, SCHEMA
 from tests.api.command import Command, Ended, write_lines
 from tests.autorag.pipeline.corpus import documents
@@ -149,6 +149,7 @@ def test_every_row_is_whole(undisturbed: tuple[Collecting, dict[str, Any]]) -> N
     needed += ["feature.documents", "counter.wall_s", "hardware"]
     assert frame.select(needed).null_count().sum_horizontal().item() == 0
     assert frame["build.rerank_s"].null_count() == len(frame)
+    assert [*read_machines(undisturbed[0].table)] == frame["hardware"].unique().to_list()
 
 
 def test_the_workloads_are_those_of_the_suite(
@@ -296,4 +297,4 @@ def test_the_whole_quality_part_survives_kills(
         chosen = Config(tuple(json.loads(row["config"]).items()))
         assert row | {"config": ""} == wanted[judged_as(chosen, space).canonical] | {"config": ""}
         assert all(row[f"{p}ndcg_at_10.{h}"] is not None for p in ("", PSEUDO) for h in HALVES)
-    assert os.listdir(killed.table) == ["tea.parquet"]
+    assert sorted(os.listdir(killed.table)) == ["machines", "tea.parquet"]

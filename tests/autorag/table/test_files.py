@@ -18,12 +18,16 @@ from autorag.errors import InputError
 from autorag.table.files import (
     KEY,
     one_row_each,
+    read_machines,
     read_rows,
     read_table,
+    row_profile,
     table_hash,
+    write_machine,
     write_table,
 )
 from autorag.table.schema import COLUMNS, SCHEMA
+from tests.autorag.machines import profile
 from tests.autorag.table.tables import Made, rows
 
 NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -173,6 +177,22 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(
 def test_a_folder_is_made_for_it(tmp_path: Path) -> None:
     write_table([row()], tmp_path / "new" / "table" / "a.b.parquet")
     assert os.listdir(tmp_path / "new" / "table") == ["a.b.parquet"]
+
+
+def test_a_rows_profile_is_its_machine_with_the_figures_that_it_was_measured_under(
+    tmp_path: Path,
+) -> None:
+    machine = profile().identity
+    write_machine(machine, tmp_path)
+    machines = read_machines(tmp_path)
+    assert machines == {machine.fingerprint: machine}
+    measured = row(**{"hardware": machine.fingerprint, "hardware.triad_one_gb_s": 12.5})
+    found = row_profile(measured, machines)
+    assert found.identity == machine
+    assert found.value("triad_one_gb_s") == 12.5
+    assert found.value("triad_all_gb_s") is None
+    with pytest.raises(InputError, match="no machine elsewhere"):
+        row_profile(row(hardware="elsewhere"), machines)
 
 
 def _written(folder: Path, made: list[dict[str, Any]]) -> polars.DataFrame:
