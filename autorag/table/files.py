@@ -1,5 +1,5 @@
-"""Reading and writing the measured table's files: a Parquet file for every workload, and a JSON file
-for every machine that times were taken on."""
+"""Reading and writing the measured table's files: one a workload as Parquet, and one as JSON for
+every machine that times were taken on."""
 
 from __future__ import annotations
 
