@@ -3,13 +3,19 @@
 Operations count a multiply-add as two. Bytes are what an operator must read and write when it keeps
 its intermediate results in cache: weights once, inputs, outputs. Attention is counted that way too
 (FlashAttention, Dao et al., 2022): ``Q``, ``K``, ``V`` and ``O``, never the ``L×L`` matrix.
-Normalisation, activation functions and softmax are left out: their operations are few.
+Normalisation, activation functions and softmax are left out: their operations are few. Amounts that
+vary between configs may be arrays ``(n,)``; the work is then that of each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from models.analytic.columns import Floats
+
+Amount = TypeVar("Amount", float, Floats)
 
 FLOAT_BYTES = 4
 LINK_BYTES = 4
@@ -17,26 +23,23 @@ LINK_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Work(Generic[Amount]):
     """Operations and bytes of one unit of a stage (a text, a query, a vector, a token)."""
 
-    operations: float
-    bytes: float
+    operations: Amount
+    bytes: Amount
 
     @property
-    def intensity(self) -> float:
+    def intensity(self) -> Amount:
         """Operations a byte."""
         return self.operations / self.bytes
 
-    def __add__(self, other: Work) -> Work:
+    def __add__(self, other: Work[Amount] | Work[float]) -> Work[Amount]:
         return Work(self.operations + other.operations, self.bytes + other.bytes)
 
-    def times(self, count: float) -> Work:
+    def times(self, count: Amount | float) -> Work[Amount]:
         """The work of so many units, one after the other."""
         return Work(self.operations * count, self.bytes * count)
-
-
-NONE = Work(0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,13 @@ parameters)."""
 
 
 def attention(
-    queries: int, keys: int, query_width: int, kv_width: int, query_bytes: float, kv_bytes: float
-) -> Work:
+    queries: Amount | float,
+    keys: Amount,
+    query_width: int,
+    kv_width: int,
+    query_bytes: float,
+    kv_bytes: float,
+) -> Work[Amount]:
     """One layer's attention of ``queries`` positions over ``keys`` positions.
 
     ``4 · Lq · Lkv · D`` operations (scores and weighted sum; nothing is skipped for causality) and
@@ -130,25 +138,26 @@ def attention(
     return Work(4.0 * queries * keys * query_width, moved)
 
 
-def encode(model: Encoder, windows: Iterable[int]) -> Work:
-    """Windows of these lengths through an encoder, one after the other.
+def encode(model: Encoder, windows: Iterable[int]) -> Work[float]:
+    """Windows of these lengths through an encoder, one after the other."""
+    return sum((window(model, float(length)) for length in windows), Work(0.0, 0.0))
 
-    A window of ``L`` tokens, per layer: ``2 · P · L`` operations for the linear maps, which read
-    their ``P`` weights and read and write ``8 · H + 2 · F`` activations a token (Q, K and V from
-    one input); and attention.
+
+def window(model: Encoder, length: Amount) -> Work[Amount]:
+    """A window of ``L`` tokens through an encoder.
+
+    Per layer ``2 · P · L`` operations for the linear maps, which read their ``P`` weights and read
+    and write ``8 · H + 2 · F`` activations a token (Q, K and V from one input); and attention.
     """
-    total = NONE
-    for length in windows:
-        activations = length * (8 * model.hidden + 2 * model.ffn) * FLOAT_BYTES
-        weights = model.layer_parameters * model.weight_bytes
-        linear = Work(2.0 * model.layer_parameters * length, weights + activations)
-        width = model.hidden
-        mixing = attention(length, length, width, width, FLOAT_BYTES, FLOAT_BYTES)
-        total += (linear + mixing).times(model.layers)
-    return total
+    activations = length * (8 * model.hidden + 2 * model.ffn) * FLOAT_BYTES
+    weights = model.layer_parameters * model.weight_bytes
+    linear = Work(2.0 * model.layer_parameters * length, weights + activations)
+    width = model.hidden
+    mixing = attention(length, length, width, width, FLOAT_BYTES, FLOAT_BYTES)
+    return (linear + mixing).times(model.layers)
 
 
-def prefill(model: Decoder, tokens: int) -> Work:
+def prefill(model: Decoder, tokens: Amount) -> Work[Amount]:
     """Reading a prompt in one batch.
 
     Per layer ``2 · P · L`` operations, its weights, the activations in and out of its maps
@@ -163,45 +172,45 @@ def prefill(model: Decoder, tokens: int) -> Work:
     return layer.times(model.layers) + _output(model)
 
 
-def decode(model: Decoder, context: int) -> Work:
+def decode(model: Decoder, context: Amount) -> Work[Amount]:
     """Writing one token after ``context`` tokens: all weights and the key-value cache are read."""
     weights = model.layer_parameters * model.layer_weight_bytes
     linear = Work(2.0 * model.layer_parameters, weights)
     width, kv = model.query_width, model.kv_width
-    layer = linear + attention(1, context, width, kv, FLOAT_BYTES, model.kv_bytes)
+    layer = attention(1, context, width, kv, FLOAT_BYTES, model.kv_bytes) + linear
     return layer.times(model.layers) + _output(model)
 
 
-def flat_scan(vectors: float, dim: int) -> Work:
+def flat_scan(vectors: Amount, dim: Amount) -> Work[Amount]:
     """Inner products of a query with float32 vectors: ``2 · d`` operations and ``4 · d`` bytes
     each."""
     return Work(2.0 * dim, 4.0 * dim).times(vectors)
 
 
-def pq_scan(vectors: float, sub_quantisers: int) -> Work:
+def pq_scan(vectors: Amount, sub_quantisers: Amount) -> Work[Amount]:
     """Fast-scan of 4-bit codes (André et al., 2015): one look-up and addition a sub-quantiser, half
     a byte each; the tables stay in registers."""
-    return Work(float(sub_quantisers), sub_quantisers / 2).times(vectors)
+    return Work(1.0 * sub_quantisers, sub_quantisers / 2).times(vectors)
 
 
-def hnsw(distances: float, dim: int) -> Work:
+def hnsw(distances: float, dim: int) -> Work[float]:
     """Distances of a walk: as in a flat scan, at random places, each found through a link."""
     return Work(2.0 * dim, 4.0 * dim + LINK_BYTES).times(distances)
 
 
-def bm25(postings: float) -> Work:
+def bm25(postings: Amount) -> Work[Amount]:
     """Scores are precomputed: an addition a posting, which reads chunk number and score (4 bytes
     each), and reads and writes the chunk's sum (4 bytes each)."""
-    return Work(1.0, 16.0).times(postings)
+    return Work(1.0 * postings, 16.0 * postings)
 
 
-def maxsim(query_tokens: int, chunk_tokens: int, dim: int) -> Work:
+def maxsim(query_tokens: float, chunk_tokens: Amount, dim: int) -> Work[Amount]:
     """A query and chunk pair: ``2 · Lq · Lc · d`` operations; the chunk's token vectors in int8 and
     the query's in float32 are read."""
     moved = chunk_tokens * dim + FLOAT_BYTES * query_tokens * dim
     return Work(2.0 * query_tokens * chunk_tokens * dim, moved)
 
 
-def _output(model: Decoder) -> Work:
+def _output(model: Decoder) -> Work[float]:
     parameters = model.output_parameters
     return Work(2.0 * parameters, parameters * model.output_weight_bytes)

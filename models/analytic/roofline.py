@@ -60,7 +60,7 @@ class StagePoint:
     stage: str
     unit: str
     roof: Roof
-    work: Work
+    work: Work[float]
     attained_gops: float | None
 
     @property
@@ -105,7 +105,7 @@ class _Stage:
     unit: str
     numbers: Numbers
     span: Span
-    work: Work
+    work: Work[float]
     figure: str
     amount: float = 1.0
 
