@@ -35,10 +35,7 @@ from autorag.hardware import HardwareProfile
 from autorag.table.files import read_machines, read_table, row_profile
 from autorag.table.schema import BUILDS
 from benchmarks.analytic_report import Point, show
-from models.analytic import lexical
-from models.analytic.chunking import Chunking, chunking
 from models.analytic.knobs import Knobs
-from models.analytic.retrieval import compared
 from models.analytic.shape import WorkloadShape
 from models.analytic.stages import STAGES, AnalyticModel
 
@@ -81,8 +78,8 @@ def judge_made_up() -> None:
             "part": "made up",
             "config": found.config.to_json(),
             "features": found.features,
-            "chunks": found.chunks.chunks,
-            "chunk_tokens": found.chunks.tokens,
+            "chunks": found.chunks,
+            "chunk_tokens": found.chunk_tokens,
             "latency_p50_ms": calm.latency_ms,
             "memory_mb": found.memory_mb,
             "cpu_pressure": calm.pressure,
@@ -119,9 +116,8 @@ def judge(rows: list[dict[str, Any]], profile: Callable[[Row], HardwareProfile])
         shape = WorkloadShape.from_features(row["features"])
         known = replace(shape, chunks=float(row["chunks"]), chunk_tokens=row["chunk_tokens"])
         model = AnalyticModel(profile(row), generate=row["part"] == "generation")
-        row["shape"], row["known"] = shape, known
-        row["blind"] = model.predict(row["config"], shape)
-        row["seeing"] = model.predict(row["config"], known)
+        knobs = Knobs.of([row["config"]])
+        row["blind"], row["seeing"] = (model.predict(knobs, s) for s in (shape, known))
     show("Stages and total, chunks known (ms)", points_of_stages(rows, "seeing"))
     calm = [row for row in rows if (row.get("cpu_pressure") or 0.0) < CALM]
     title = f"The same, calm: {len(calm)} of {len(rows)} rows"
@@ -141,39 +137,43 @@ def points_of_stages(rows: Iterable[Row], how: str) -> Iterator[Point]:
         for stage in STAGES:
             measured = row.get(f"{stage}_p50_ms")
             if measured is not None:
-                yield Point(stage, measured, row[how].stage_ms[stage])
-        if row.get("ttft_p95_ms") is not None and row[how].ttft_ms is not None:
-            yield Point("first token (p95)", row["ttft_p95_ms"], row[how].ttft_ms)
+                yield Point(stage, measured, row[how].stage_ms[stage].item())
+        predicted = row[how].ttft_ms.item()
+        if row.get("ttft_p95_ms") is not None and not np.isnan(predicted):
+            yield Point("first token (p95)", row["ttft_p95_ms"], predicted)
     yield from points_of_totals(rows, how)
 
 
 def points_of_totals(rows: Iterable[Row], how: str) -> Iterator[Point]:
     for row in rows:
         if row["latency_p50_ms"] is not None:
-            yield Point(f"total, {row['part']}", row["latency_p50_ms"], row[how].latency_ms)
+            predicted = row[how].latency_ms.item()
+            yield Point(f"total, {row['part']}", row["latency_p50_ms"], predicted)
 
 
 def points_by_workload(rows: Iterable[Row]) -> Iterator[Point]:
     for row in rows:
         if row["latency_p50_ms"] is not None:
-            yield Point(row["workload"], row["latency_p50_ms"], row["seeing"].latency_ms)
+            yield Point(row["workload"], row["latency_p50_ms"], row["seeing"].latency_ms.item())
 
 
 def points_of_parts(rows: Iterable[Row]) -> Iterator[Point]:
     """Stages, apart for what does the work; after a transformer the caches are cold."""
     for row in rows:
-        knobs = Knobs.of(row["config"])
-        cold = knobs.reranker == "maxsim" or knobs.embedder.startswith(("minilm", "e5"))
-        kind = knobs.kind if not knobs.lexical else "hybrid" if knobs.dense else "lexical"
+        config = row["config"]
+        embedder, mode = config.get("embed.model", ""), config["retrieve.mode"]
+        cold = config["rerank.model"] == "maxsim" or embedder.startswith(("minilm", "e5"))
+        kind = config["index.kind"] if mode == "dense" else mode
         names = {
-            "embed": knobs.embedder,
+            "embed": embedder,
             "retrieve": f"{kind}, {'cold' if cold else 'warm'}",
-            "rerank": knobs.reranker,
+            "rerank": config["rerank.model"],
         }
         for stage, name in names.items():
             measured = row.get(f"{stage}_p50_ms")
             if measured is not None:
-                yield Point(f"{stage}: {name}", measured, row["seeing"].stage_ms[stage])
+                predicted = row["seeing"].stage_ms[stage].item()
+                yield Point(f"{stage}: {name}", measured, predicted)
 
 
 def points_of_memory(rows: Iterable[Row]) -> Iterator[Point]:
@@ -182,7 +182,7 @@ def points_of_memory(rows: Iterable[Row]) -> Iterator[Point]:
             continue
         mode = row["config"]["retrieve.mode"]
         for how, told in (("blind", "features alone"), ("seeing", "chunks known")):
-            predicted = row[how].memory_mb
+            predicted = row[how].memory_mb.item()
             yield Point(f"all, {told}", row["memory_mb"], predicted)
             yield Point(f"{mode}, {told}", row["memory_mb"], predicted)
             if mode == "dense" and row["config"].get("embed.model") != "lsa":
@@ -193,41 +193,42 @@ def points_of_builds(rows: Iterable[Row]) -> Iterator[Point]:
     """Every artifact once."""
     seen = set()
     for row in rows:
-        knobs = Knobs.of(row["config"])
+        config = row["config"]
+        names = {"embed": config.get("embed.model"), "index": config.get("index.kind")}
         for build in BUILDS:
             measured = row.get(f"build.{build}_s")
             if measured is None or measured < LEAST_BUILD_S:
                 continue
-            what = {"embed": knobs.embedder, "index": knobs.kind}.get(build, "")
+            what = names.get(build, "")
             key = (row["workload"], build, what, measured)
             if key not in seen:
                 seen.add(key)
-                yield Point(f"{build} {what}".strip(), measured, row["seeing"].build_s[build])
+                predicted = row["seeing"].build_s[build].item()
+                yield Point(f"{build} {what}".strip(), measured, predicted)
 
 
 def points_of_work(rows: Iterable[Row]) -> Iterator[Point]:
     for row in rows:
-        knobs, shape = Knobs.of(row["config"]), row["known"]
-        if row.get("work.distances") and knobs.kind != "flat":
-            work = compared(knobs, shape.chunks, shape.lid, shape.query_imbalance)
-            kind = "HNSW distances" if knobs.kind.startswith("hnsw") else "IVF codes"
-            yield Point(kind, row["work.distances"], work.vectors)
+        kind = row["config"].get("index.kind", "")
+        if row.get("work.distances") and kind != "flat":
+            group = "HNSW distances" if kind.startswith("hnsw") else "IVF codes"
+            yield Point(group, row["work.distances"], row["seeing"].distances.item())
         if row.get("work.postings"):
-            found = lexical.matches(shape, Chunking(shape.chunks, shape.chunk_tokens))
-            yield Point("postings", row["work.postings"], found.postings)
+            yield Point("postings", row["work.postings"], row["seeing"].postings.item())
 
 
 def points_of_chunks(rows: Iterable[Row]) -> Iterator[Point]:
     """Every chunking once."""
     seen = set()
     for row in rows:
-        knobs = Knobs.of(row["config"])
-        key = (row["workload"], knobs.splitter, knobs.chunk_tokens, knobs.overlap)
+        cut = {k: v for k, v in row["config"].items() if k.startswith("chunk.")}
+        key = (row["workload"], *cut.values())
         if key not in seen:
             seen.add(key)
-            found = chunking(row["shape"], *key[1:])
-            yield Point(f"chunks, {knobs.splitter}", row["chunks"], found.chunks)
-            yield Point(f"tokens of one, {knobs.splitter}", row["chunk_tokens"], found.tokens)
+            found, splitter = row["blind"], cut["chunk.splitter"]
+            yield Point(f"chunks, {splitter}", row["chunks"], found.chunks.item())
+            tokens = found.chunk_tokens.item()
+            yield Point(f"tokens of one, {splitter}", row["chunk_tokens"], tokens)
 
 
 def _features(row: Row) -> WorkloadFeatures:

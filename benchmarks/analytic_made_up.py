@@ -36,7 +36,6 @@ from collectors.features.models import installed_models
 from collectors.features.workload import workload_features
 from collectors.lease import measuring_lease
 from collectors.pressure import PressureMark
-from models.analytic.chunking import Chunking
 
 SEED = 11
 CONFIGS, PASSES = 30, 3
@@ -97,6 +96,7 @@ class Measured:
     """One config on one corpus.
 
     Attributes:
+        chunks, chunk_tokens: distinct chunks, and tokens of one on average.
         passes: medians of all passes, the calmest first.
         build_s: seconds of every artifact it needs.
     """
@@ -104,7 +104,8 @@ class Measured:
     corpus: str
     config: Config
     features: WorkloadFeatures
-    chunks: Chunking
+    chunks: float
+    chunk_tokens: float
     passes: tuple[Asked, ...]
     memory_mb: float
     build_s: Mapping[str, float]
@@ -156,7 +157,8 @@ def _case(
             case.plan.name,
             config,
             features,
-            Chunking(float(len(tokens)), float(tokens.mean())),
+            float(len(tokens)),
+            float(tokens.mean()),
             _asked(pipeline, workload),
             pipeline.memory_bytes() / 1e6,
             bench.cost_s(config),

@@ -8,19 +8,24 @@ are matrix products. *Product quantiser*: 25 passes over 4 096 points for each o
 products dominated by calls. *Graph*: every insertion is a search with ``ef_construction`` in the
 graph so far, which has half the vectors on average, and links back, dearer than a distance of a
 search by ``LINKING``. The constants come from random vectors and made-up text on a 2.4 GHz Zen 3.
+Arrays are ``(n,)``, a row a config.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from autorag.pipeline.index import HNSW_KINDS, IVF_KINDS, cells
+import numpy as np
+
+from autorag.pipeline.index import HNSW_KINDS, IVF_KINDS
+from autorag.table.schema import BUILDS
 from models.analytic import inference
 from models.analytic.chunking import Chunking
+from models.analytic.columns import Floats
 from models.analytic.knobs import Knobs
 from models.analytic.machine import Machine
 from models.analytic.memory import index_bytes
-from models.analytic.retrieval import hnsw_distances
+from models.analytic.retrieval import cell_count, hnsw_distances
 from models.analytic.shape import WorkloadShape
 
 KMEANS_PASSES, CELL_POINTS = 10, 256
@@ -49,42 +54,50 @@ LOAD_S: Mapping[str, float] = {"static": 0.2, "minilm-int8": 0.5, "minilm": 5.0,
 
 def build_seconds(
     knobs: Knobs, shape: WorkloadShape, chunks: Chunking, machine: Machine
-) -> dict[str, float]:
-    """Artifact → seconds, by the names of ``autorag.table.schema.BUILDS``; those it needs."""
+) -> dict[str, Floats]:
+    """Artifact → seconds, by the names of ``autorag.table.schema.BUILDS``; NaN where a config does
+    not need it."""
     counting = machine.rate("static_tokens_s")
-    seconds = {"chunk": shape.tokens / (CHUNK_RATE * counting)}
-    if knobs.dense:
-        seconds["embed"] = _embed_s(knobs.embedder, chunks, machine)
-        seconds["index"] = index_s(knobs, chunks.chunks, shape.lid, machine)
-    if knobs.lexical or knobs.reranker == "bm25":
-        tokens = chunks.chunks * (chunks.tokens + LEXICAL_CHUNK_TOKENS)
-        seconds["lexical"] = tokens / (LEXICAL_RATE * counting)
-    if knobs.reranker == "maxsim":
-        seconds["rerank"] = _embed_s("minilm-int8", chunks, machine)
+    seconds = {build: np.full(len(knobs), np.nan) for build in BUILDS}
+    seconds["chunk"][:] = shape.tokens / (CHUNK_RATE * counting)
+    for model, rows in knobs.embedder.groups():
+        if model:
+            seconds["embed"][rows] = _embed_s(model, chunks.take(rows), machine)
+    seconds["index"] = index_s(knobs, chunks.chunks, shape.lid, machine)
+    tokens = chunks.chunks * (chunks.tokens + LEXICAL_CHUNK_TOKENS)
+    seconds["lexical"] = np.where(knobs.scored, tokens / (LEXICAL_RATE * counting), np.nan)
+    interacting = np.flatnonzero(knobs.reranker.among("maxsim"))
+    if interacting.size:
+        seconds["rerank"][interacting] = _embed_s("minilm-int8", chunks.take(interacting), machine)
     return seconds
 
 
-def index_s(knobs: Knobs, vectors: float, lid: float, machine: Machine) -> float:
-    """Seconds of a vector index."""
+def index_s(knobs: Knobs, vectors: Floats, lid: float, machine: Machine) -> Floats:
+    """Seconds of a vector index; NaN without one."""
     copying = INDEX_S + COPIES * index_bytes(knobs, vectors) / machine.bandwidth
-    if knobs.kind in IVF_KINDS:
-        return copying + _cells_s(knobs, vectors, machine)
-    if knobs.kind in HNSW_KINDS:
-        distances = hnsw_distances(vectors / 2, knobs.hnsw_m, knobs.ef_construction, lid)
-        each = LINKING * distances / machine.rate("hnsw_distances_s")
-        return copying + vectors * each
-    return copying
+    seconds = np.where(knobs.dense, copying, np.nan)
+    for kind, rows in knobs.kind.groups():
+        if kind in IVF_KINDS:
+            seconds[rows] += _cells_s(kind, knobs.take(rows), vectors[rows], machine)
+        if kind in HNSW_KINDS:
+            seconds[rows] += _links_s(knobs.take(rows), vectors[rows], lid, machine)
+    return seconds
 
 
-def _cells_s(knobs: Knobs, vectors: float, machine: Machine) -> float:
-    nlist = cells(knobs.nlist, round(vectors))
-    passed = KMEANS_PASSES * min(vectors, CELL_POINTS * nlist) + vectors
-    products = 2 * passed * nlist * knobs.dim / (KMEANS_EFFICIENCY * machine.flops)
-    encoding = vectors * (VECTOR_S + knobs.dim * ENCODE_S.get(knobs.kind, 0.0))
-    training = knobs.pq_m * PART_S if knobs.kind == "ivf_pq_fastscan" else 0.0
+def _links_s(knobs: Knobs, vectors: Floats, lid: float, machine: Machine) -> Floats:
+    distances = hnsw_distances(vectors / 2, knobs.hnsw_m, knobs.ef_construction, lid)
+    return vectors * LINKING * distances / machine.rate("hnsw_distances_s")
+
+
+def _cells_s(kind: str, knobs: Knobs, vectors: Floats, machine: Machine) -> Floats:
+    cells = cell_count(knobs.nlist, vectors)
+    passed = KMEANS_PASSES * np.minimum(vectors, CELL_POINTS * cells) + vectors
+    products = 2 * passed * cells * knobs.dim / (KMEANS_EFFICIENCY * machine.flops)
+    encoding = vectors * (VECTOR_S + knobs.dim * ENCODE_S.get(kind, 0.0))
+    training = knobs.pq_m * PART_S if kind == "ivf_pq_fastscan" else 0.0
     return products + encoding + training
 
 
-def _embed_s(model: str, chunks: Chunking, machine: Machine) -> float:
+def _embed_s(model: str, chunks: Chunking, machine: Machine) -> Floats:
     passed = inference.documents_s(model, chunks.tokens, chunks.chunks, machine)
     return LOAD_S.get(model, 0.0) + passed

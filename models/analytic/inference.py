@@ -12,18 +12,22 @@ attains of the machine's matrix products. The generator reads its prompt at the 
 scaled by the work a token has at that length (attention counts Q, K, V and O, never the square),
 and writes tokens at the speed at which weights and the key-value cache are read.
 The constants of time come from random words on a 2.4 GHz Zen 3.
+
+Every function is about one model; arrays are ``(k,)``, a row for each config that uses it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from autorag.hardware import PAIR_TOKENS, PROMPT_TOKENS
 from autorag.pipeline.embedders import LSA_WORDS
 from autorag.pipeline.transformer import MAX_TOKENS, MINILM_DIM, SPECIAL
 from models.analytic import intensity
+from models.analytic.columns import Floats, Numbers
 from models.analytic.intensity import GEMMA_270M, MINILM, Encoder
 from models.analytic.machine import Machine, Operator
 
@@ -81,7 +85,7 @@ class CrossEncoder:
 
 
 def query_vector(
-    model: str, tokens: float, vocabulary: float, threads: int, machine: Machine
+    model: str, tokens: float, vocabulary: float, threads: Floats, machine: Machine
 ) -> Operator:
     """One query through an embedder; ``tokens`` without special ones."""
     if model == "static":
@@ -92,74 +96,76 @@ def query_vector(
     return Operator(_text_s(model, tokens, threads, machine))
 
 
-def documents_s(model: str, tokens: float, count: float, machine: Machine) -> float:
+def documents_s(model: str, tokens: Floats, count: Floats, machine: Machine) -> Floats:
     """Seconds of embedding ``count`` texts of so many tokens, on all cores."""
     if model in ("static", "lsa"):
         share = 1.0 if model == "static" else LSA_RATE
         return count * (tokens + TEXT_TOKENS) / (share * machine.rate("static_tokens_s"))
     if model == "minilm":
         pieces, length = windows(tokens)
-        work = intensity.encode(MINILM, [math.ceil(length)]).times(pieces * count)
+        work = intensity.window(MINILM, np.ceil(length)).times(pieces * count)
         return work.operations / (TORCH_EFFICIENCY * 1e9 * machine.rate("gemm_f32_all_gflops"))
     return count * _text_s(model, tokens, machine.cores, machine)
 
 
-def windows(tokens: float) -> tuple[int, float]:
+def windows(tokens: Numbers) -> tuple[Floats, Floats]:
     """How many windows a text is split into, and the length of one, special tokens included."""
-    pieces = max(1, math.ceil(tokens / (MAX_TOKENS - SPECIAL)))
+    pieces = np.maximum(1.0, np.ceil(tokens / (MAX_TOKENS - SPECIAL)))
     return pieces, tokens / pieces + SPECIAL
 
 
 def late_interaction(
-    pairs: float, query_tokens: float, chunk_tokens: float, machine: Machine
+    pairs: Floats, query_tokens: float, chunk_tokens: Floats, machine: Machine
 ) -> Operator:
     """Scoring pairs of a query that is encoded and chunks whose token vectors are cached."""
     asked, held = PAIR_TOKENS
     profiled = intensity.maxsim(asked, held, MINILM_DIM)
-    work = intensity.maxsim(math.ceil(query_tokens), math.ceil(chunk_tokens), MINILM_DIM)
+    work = intensity.maxsim(np.ceil(query_tokens), np.ceil(chunk_tokens), MINILM_DIM)
     unpacked = chunk_tokens / held
     share = 0.5 * unpacked + 0.5 * work.operations / profiled.operations
     each = share / machine.rate("maxsim_pairs_s")
     lines = PAIR_LINES + pairs * (PAIR_COLD - 1) * each / machine.miss_s
-    return Operator(PAIR_S + pairs * each, lines, share=1.0)
+    return Operator(PAIR_S + pairs * each, lines)
 
 
 def cross_encoding(
     model: CrossEncoder,
-    pairs: float,
+    pairs: Floats,
     query_tokens: float,
-    chunk_tokens: float,
-    threads: int,
+    chunk_tokens: Floats,
+    threads: Floats,
     machine: Machine,
 ) -> Operator:
     """Scoring pairs read together; a chunk that does not fit is read in pieces."""
     room = max(1.0, model.max_tokens - query_tokens - 3)
-    pieces = math.ceil(chunk_tokens / room)
-    length = math.ceil(chunk_tokens / pieces + query_tokens + 3)
-    work = intensity.encode(model.encoder, [length]).times(pieces * pairs)
+    pieces = np.ceil(chunk_tokens / room)
+    length = np.ceil(chunk_tokens / pieces + query_tokens + 3)
+    work = intensity.window(model.encoder, length).times(pieces * pairs)
     speed = TORCH_EFFICIENCY * machine.flops * machine.speedup("gemm_f32", "gflops", threads)
     return Operator(TORCH_CALL_S + work.operations / speed, scanned=model.weights_bytes)
 
 
-def prompt_s(context_tokens: float, query_tokens: float, threads: int, machine: Machine) -> float:
+def prompt_s(
+    context_tokens: Floats, query_tokens: float, threads: Floats, machine: Machine
+) -> Floats:
     """Seconds to the first token of an answer."""
     tokens = GENERATOR_TOKENS * (context_tokens + query_tokens) + PROMPT_FRAME_TOKENS
     profiled = intensity.prefill(GEMMA_270M, PROMPT_TOKENS)
-    work = intensity.prefill(GEMMA_270M, math.ceil(tokens))
+    work = intensity.prefill(GEMMA_270M, np.ceil(tokens))
     rate = machine.rate("prefill_one_tokens_s") / PROMPT_TOKENS * profiled.operations
     speed = rate * machine.speedup("prefill", "tokens_s", threads)
     return GENERATOR_CALL_S + work.operations / speed
 
 
-def token_s(context_tokens: float, threads: int, machine: Machine) -> float:
+def token_s(context_tokens: Floats, threads: Floats, machine: Machine) -> Floats:
     """Seconds of writing one token after a prompt with such contexts."""
     profiled = intensity.decode(GEMMA_270M, PROMPT_TOKENS)
-    work = intensity.decode(GEMMA_270M, math.ceil(GENERATOR_TOKENS * context_tokens))
+    work = intensity.decode(GEMMA_270M, np.ceil(GENERATOR_TOKENS * context_tokens))
     rate = machine.rate("decode_one_tokens_s") * machine.speedup("decode", "tokens_s", threads)
     return work.bytes / profiled.bytes / rate
 
 
-def _text_s(model: str, tokens: float, threads: int, machine: Machine) -> float:
+def _text_s(model: str, tokens: Numbers, threads: Numbers, machine: Machine) -> Floats:
     """One text through a transformer."""
     if model == "e5-small-q4":
         length = tokens + E5_PREFIX
@@ -170,15 +176,27 @@ def _text_s(model: str, tokens: float, threads: int, machine: Machine) -> float:
     return seconds if model == "minilm-int8" else seconds + TORCH_CALL_S
 
 
-def _window_s(length: float, threads: int, machine: Machine) -> float:
-    """One window through MiniLM."""
+def _window_s(length: Numbers, threads: Numbers, machine: Machine) -> Floats:
+    """One window through MiniLM; needs no figures but those around its length."""
     short, middle, long = PROFILED
-    left, right = (short, middle) if length <= middle else (middle, long)
-    at = [n / _tokens_s(n, threads, machine) for n in (left, right)]
-    line = at[0] + (at[1] - at[0]) * (length - left) / (right - left)
-    return max(line, length / _tokens_s(short, threads, machine)) if length < short else line
+    length, threads = np.broadcast_arrays(length, threads)
+    seconds = np.empty(length.shape)
+    for rows, left, right in ((length <= middle, short, middle), (length > middle, middle, long)):
+        if rows.any():
+            seconds[rows] = _between(left, right, length[rows], threads[rows], machine)
+    rows = length < short
+    if rows.any():
+        shortest = length[rows] / _tokens_s(short, threads[rows], machine)
+        seconds[rows] = np.maximum(seconds[rows], shortest)
+    return seconds
 
 
-def _tokens_s(length: int, threads: int, machine: Machine) -> float:
+def _between(left: int, right: int, length: Floats, threads: Floats, machine: Machine) -> Floats:
+    """One window on the line through those of two profiled lengths."""
+    first, last = (n / _tokens_s(n, threads, machine) for n in (left, right))
+    return first + (last - first) * (length - left) / (right - left)
+
+
+def _tokens_s(length: int, threads: Floats, machine: Machine) -> Floats:
     stem = PROFILED[length]
     return machine.rate(f"{stem}_one_tokens_s") * machine.speedup(stem, "tokens_s", threads)

@@ -11,15 +11,18 @@ show: stop words and single letters left out, a text has a word for two tokens a
 stands in ``1 - e^(-9 · 10⁻⁴ · w)`` of the chunks of ``w`` words. A chunk's distinct words are
 ``1.28 · w^0.89`` (Heaps), and stems are 0.7 of a corpus's words.
 The constants of time come from made-up text on a 2.4 GHz Zen 3.
+Arrays are ``(n,)``, a row a config.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from models.analytic import intensity
 from models.analytic.chunking import Chunking
+from models.analytic.columns import Columns, Floats
 from models.analytic.machine import Machine, Operator
 from models.analytic.shape import WorkloadShape
 
@@ -46,29 +49,31 @@ FUSE_CANDIDATE_S = 0.2e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
-    """Postings that a query adds up, and the share of chunks that hold one of its words."""
+class Matches(Columns):
+    """Postings that a query adds up, and the share of chunks that hold one of its words, both
+    ``(n,)``."""
 
-    postings: float
-    share: float
+    postings: Floats
+    share: Floats
 
 
 def matches(shape: WorkloadShape, chunks: Chunking) -> Matches:
     """What a query finds. Words are taken to stand in chunks independently of each other."""
-    postings = shape.query_postings
-    if postings is None:
+    if shape.query_postings is not None:
+        postings = np.full_like(chunks.chunks, shape.query_postings)
+    else:
         words = ASKED_A_TOKEN * shape.query_tokens
-        held = 1 - math.exp(-SAME_WORD * WORDS_A_TOKEN * chunks.tokens)
+        held = 1 - np.exp(-SAME_WORD * WORDS_A_TOKEN * chunks.tokens)
         postings = words * held * chunks.chunks
-    return Matches(postings, 1 - math.exp(-postings / max(1.0, chunks.chunks)))
+    return Matches(postings, 1 - np.exp(-postings / np.maximum(1.0, chunks.chunks)))
 
 
-def entries(shape: WorkloadShape, chunks: Chunking) -> float:
-    """(word, chunk) pairs of the index."""
+def entries(shape: WorkloadShape, chunks: Chunking) -> Floats:
+    """(word, chunk) pairs of the index ``(n,)``."""
     if shape.entries is not None:
-        return shape.entries
+        return np.full_like(chunks.chunks, shape.entries)
     words = WORDS_A_TOKEN * chunks.tokens
-    return chunks.chunks * min(words, HEAPS_FACTOR * math.pow(words, HEAPS_EXPONENT))
+    return chunks.chunks * np.minimum(words, HEAPS_FACTOR * words**HEAPS_EXPONENT)
 
 
 def scoring(found: Matches, chunks: Chunking, machine: Machine) -> tuple[Operator, ...]:
@@ -77,17 +82,17 @@ def scoring(found: Matches, chunks: Chunking, machine: Machine) -> tuple[Operato
     adding = found.postings / machine.rate("bm25_postings_s") + chunks.chunks * SUM_S
     return (
         Operator(TOKENIZE_S + SCORE_S, TOKENIZE_LINES + SCORE_LINES),
-        Operator(adding, scanned=work.bytes / 2, share=max(0.05, found.share)),
+        Operator(adding, scanned=work.bytes / 2, share=np.maximum(0.05, found.share)),
     )
 
 
 def search(found: Matches, chunks: Chunking, machine: Machine) -> tuple[Operator, ...]:
     """The best chunks by BM25."""
-    turn = 1 / (1 + math.exp((found.share - EQUAL_UP_TO) / EQUAL_TURN))
+    turn = 1 / (1 + np.exp((found.share - EQUAL_UP_TO) / EQUAL_TURN))
     each = SELECT_S + turn * (EQUAL_S + EQUAL_SLOPE_S * found.share)
     return (*scoring(found, chunks, machine), Operator(TOP_S + chunks.chunks * each, TOP_LINES))
 
 
-def fusing(candidates: float) -> Operator:
-    """Scaling and mixing two lists of so many candidates."""
+def fusing(candidates: Floats) -> Operator:
+    """Scaling and mixing two lists of so many candidates ``(n,)``."""
     return Operator(FUSE_S + candidates * FUSE_CANDIDATE_S, FUSE_LINES)

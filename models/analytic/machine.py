@@ -14,9 +14,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
 
 from autorag.errors import InputError
 from autorag.hardware import FIGURES, HardwareProfile
+from models.analytic.columns import Floats, Numbers, Rows
 
 CACHE_SHARE = 0.38
 """Of the last-level cache that a virtual machine is told of, what it gets to itself: its neighbours
@@ -55,15 +59,16 @@ class Machine:
             known = self._rates[figure] = self._resolve(figure)
         return known
 
-    def speedup(self, stem: str, suffix: str, threads: int) -> float:
-        """How many times faster than on one core (Amdahl, 1967); the parallel share is what the
-        figures on one core and on all say."""
-        if threads <= 1 or self.cores <= 1:
-            return 1.0
+    def speedup(self, stem: str, suffix: str, threads: Numbers) -> Floats:
+        """How many times faster than on one core (Amdahl, 1967), one number for each of
+        ``threads``; the parallel share is what the figures on one core and on all say."""
+        used = np.clip(threads, 1, self.cores)
+        if np.all(used == 1):
+            return np.ones_like(used, dtype=np.float64)
         one, every = (self.rate(f"{stem}_{span}_{suffix}") for span in ("one", "all"))
         parallel = (1 - one / every) / (1 - 1 / self.cores)
         parallel = min(1.0, max(0.0, parallel))
-        return 1 / (1 - parallel + parallel / min(threads, self.cores))
+        return np.where(used == 1, 1.0, 1 / (1 - parallel + parallel / used))
 
     @cached_property
     def cache_bytes(self) -> float:
@@ -86,8 +91,8 @@ class Machine:
         """float32 operations a second of one core, in matrix products."""
         return self.rate("gemm_f32_one_gflops") * 1e9
 
-    def evicted(self, touched_bytes: float) -> float:
-        """Share of the cache's content that is gone after so many bytes were touched."""
+    def evicted(self, touched_bytes: Floats) -> Floats:
+        """Share of the cache's content that is gone after so many bytes ``(n,)`` were touched."""
         ratio = (touched_bytes / self.cache_bytes) ** EVICTION_SHARPNESS
         return ratio / (1 + ratio)
 
@@ -119,7 +124,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A step of a query.
+    """A step of a query under ``n`` configs; every field is one number for all, or ``(n,)``.
 
     Attributes:
         compute_s: seconds when all it needs is in the cache, those of calling it included.
@@ -129,17 +134,24 @@ class Operator:
             is used again was last used ``1 / share`` queries ago.
     """
 
-    compute_s: float
-    lines: float = 0.0
-    scanned: float = 0.0
-    share: float = 1.0
+    compute_s: Numbers
+    lines: Numbers = 0.0
+    scanned: Numbers = 0.0
+    share: Numbers = 1.0
 
-    def seconds(self, machine: Machine, touched_bytes: float) -> float:
-        """The roofline at the level of memory where its data lies, and what it waits for.
+    def seconds(self, machine: Machine, touched_bytes: Floats) -> Floats:
+        """The roofline at the level of memory where its data lies, and what it waits for ``(n,)``.
 
         Args:
-            touched_bytes: by all stages of a query together.
+            touched_bytes: by all stages of a query together ``(n,)``.
         """
-        evicted = machine.evicted(touched_bytes / max(self.share, LEAST_SHARE))
+        evicted = machine.evicted(touched_bytes / np.maximum(self.share, LEAST_SHARE))
         moving = evicted * self.scanned / machine.bandwidth
-        return evicted * self.lines * machine.miss_s + max(self.compute_s, moving)
+        return evicted * self.lines * machine.miss_s + np.maximum(self.compute_s, moving)
+
+
+class Step(NamedTuple):
+    """An operator of some configs only: of those in these ``rows`` ``(k,)``, in their order."""
+
+    rows: Rows
+    operator: Operator

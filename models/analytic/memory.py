@@ -8,23 +8,26 @@ An index is as large as faiss serialises it: codes, 8 bytes of id a vector, then
   ``M / (M - 1)`` more on average.
 
 Beside it: postings of 8 bytes, vectors kept for refining, token vectors of one byte a coordinate,
-the weights of the models in use (each once), and the cache's limit.
+the weights of the models in use (each once), and the cache's limit. Arrays are ``(n,)``, a row a
+config.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+
+import numpy as np
 
 from autorag.pipeline.embedders import LSA_DIM, LSA_WORDS, MINILM_TORCH_BYTES
 from autorag.pipeline.generate import LOCAL
-from autorag.pipeline.index import HNSW_KINDS, IVF_KINDS, PQ_BITS, cells
+from autorag.pipeline.index import HNSW_KINDS, IVF_KINDS, PQ_BITS
 from autorag.pipeline.transformer import MINILM_DIM
 from models.analytic import lexical
 from models.analytic.chunking import Chunking
+from models.analytic.columns import Flags, Floats, Numbers
 from models.analytic.intensity import FLOAT_BYTES, LINK_BYTES
 from models.analytic.knobs import Knobs
-from models.analytic.retrieval import CODE_BLOCK
+from models.analytic.retrieval import CODE_BLOCK, cell_count
 from models.analytic.shape import WorkloadShape
 
 ID_BYTES = OFFSET_BYTES = COUNTER_BYTES = 8
@@ -61,68 +64,80 @@ def resident_bytes(
     knobs: Knobs,
     shape: WorkloadShape,
     chunks: Chunking,
-    reranker_bytes: float = 0.0,
+    reranker_bytes: Numbers = 0.0,
     *,
     generate: bool = False,
-) -> float:
+) -> Floats:
     """Everything a config keeps in memory.
 
     Args:
         reranker_bytes: weights of a local cross-encoder.
         generate: answers are generated: the generator's weights count.
     """
-    total = knobs.cache_mb * 1e6 + reranker_bytes
-    if knobs.dense:
-        total += index_bytes(knobs, chunks.chunks) + embedder_bytes(knobs.embedder, shape, chunks)
-        total += chunks.chunks * FLOAT_BYTES * knobs.dim if knobs.refine > 1 else 0.0
-    if knobs.lexical or knobs.reranker == "bm25":
-        total += lexical_bytes(shape, chunks)
-    if knobs.reranker == "maxsim":
-        total += token_bytes(chunks) + (0.0 if shares_encoder(knobs) else INT8_BYTES)
-    return total + (GENERATOR_WEIGHTS.get(knobs.generator, 0.0) if generate else 0.0)
+    total = knobs.cache_mb * 1e6 + reranker_bytes + index_bytes(knobs, chunks.chunks)
+    total += embedder_bytes(knobs, shape, chunks)
+    total += np.where(knobs.refine > 1, chunks.chunks * FLOAT_BYTES * knobs.dim, 0.0)
+    total += np.where(knobs.scored, lexical_bytes(shape, chunks), 0.0)
+    own = np.where(shares_encoder(knobs), 0.0, INT8_BYTES)
+    total += np.where(knobs.reranker.among("maxsim"), token_bytes(chunks) + own, 0.0)
+    return total + (knobs.generator.numbers(GENERATOR_WEIGHTS) if generate else 0.0)
 
 
-def index_bytes(knobs: Knobs, vectors: float) -> float:
-    """A vector index as faiss serialises it."""
-    total = HEADERS[knobs.kind] + vectors * ID_BYTES
-    if knobs.kind in IVF_KINDS:
-        nlist = cells(knobs.nlist, round(vectors))
-        return total + nlist * FLOAT_BYTES * knobs.dim + _cell_bytes(knobs, vectors, nlist)
-    code = FLOAT_BYTES if knobs.kind in ("flat", "hnsw") else 1
+def index_bytes(knobs: Knobs, vectors: Floats) -> Floats:
+    """A vector index as faiss serialises it; 0 without one."""
+    total = np.zeros(len(knobs))
+    for kind, rows in knobs.kind.groups():
+        if kind:
+            total[rows] = _kind_bytes(kind, knobs.take(rows), vectors[rows])
+    return total
+
+
+def _kind_bytes(kind: str, knobs: Knobs, vectors: Floats) -> Floats:
+    total = HEADERS[kind] + vectors * ID_BYTES
+    if kind in IVF_KINDS:
+        return total + _cell_bytes(kind, knobs, vectors)
+    code = FLOAT_BYTES if kind in ("flat", "hnsw") else 1
     total += vectors * code * knobs.dim
-    return total + _graph_bytes(knobs, vectors) if knobs.kind in HNSW_KINDS else total
+    return total + _graph_bytes(kind, knobs, vectors) if kind in HNSW_KINDS else total
 
 
-def _cell_bytes(knobs: Knobs, vectors: float, nlist: int) -> float:
-    """Codes and counters of the cells, and the tables of their quantiser."""
-    if knobs.kind == "ivf_pq_fastscan":
-        padded = vectors + nlist * (CODE_BLOCK - 1) / 2
+def _cell_bytes(kind: str, knobs: Knobs, vectors: Floats) -> Floats:
+    """Centroids, codes and counters of the cells, and the tables of their quantiser."""
+    cells = cell_count(knobs.nlist, vectors)
+    total = cells * (FLOAT_BYTES * knobs.dim + COUNTER_BYTES)
+    if kind == "ivf_pq_fastscan":
+        padded = vectors + cells * (CODE_BLOCK - 1) / 2
         tables = FLOAT_BYTES * PQ_CENTROIDS * knobs.dim
-        return padded * knobs.pq_m / 2 + tables + 2 * COUNTER_BYTES * nlist
-    if knobs.kind == "ivf_sq8":
-        return vectors * knobs.dim + 2 * FLOAT_BYTES * knobs.dim + COUNTER_BYTES * nlist
-    return vectors * FLOAT_BYTES * knobs.dim + COUNTER_BYTES * nlist
+        return total + padded * knobs.pq_m / 2 + tables + COUNTER_BYTES * cells
+    if kind == "ivf_sq8":
+        return total + vectors * knobs.dim + 2 * FLOAT_BYTES * knobs.dim
+    return total + vectors * FLOAT_BYTES * knobs.dim
 
 
-def _graph_bytes(knobs: Knobs, vectors: float) -> float:
+def _graph_bytes(kind: str, knobs: Knobs, vectors: Floats) -> Floats:
     """Links, levels and offsets; the ranges of 8-bit codes."""
     links = 2 * knobs.hnsw_m + knobs.hnsw_m / (knobs.hnsw_m - 1)
     each = LEVEL_BYTES + OFFSET_BYTES + LINK_BYTES * links
-    least = math.log(LEAST_CHANCE / (1 - 1 / knobs.hnsw_m))
-    levels = 1 + math.floor(-least / math.log(knobs.hnsw_m))
-    ranges = 2 * FLOAT_BYTES * knobs.dim if knobs.kind == "hnsw_sq8" else 0
+    least = np.log(LEAST_CHANCE / (1 - 1 / knobs.hnsw_m))
+    levels: Floats = 1 + np.floor(-least / np.log(knobs.hnsw_m))
+    ranges = 2 * FLOAT_BYTES * knobs.dim if kind == "hnsw_sq8" else 0.0
     return vectors * each + levels * LEVEL_TABLE_BYTES + ranges
 
 
-def embedder_bytes(model: str, shape: WorkloadShape, chunks: Chunking) -> float:
-    """A model's weights; LSA's are a row per direction, as long as the corpus has words."""
-    if model == "lsa":
-        words = min(LSA_WORDS, shape.vocabulary)
-        return words * (min(LSA_DIM, words, chunks.chunks) + 1) * FLOAT_BYTES
-    return WEIGHTS[model]
+def embedder_bytes(knobs: Knobs, shape: WorkloadShape, chunks: Chunking) -> Floats:
+    """Models' weights; LSA's are a row per direction, as long as the corpus has words."""
+    total = np.zeros(len(knobs))
+    for model, rows in knobs.embedder.groups():
+        if model == "lsa":
+            words = min(LSA_WORDS, shape.vocabulary)
+            directions = np.minimum(min(LSA_DIM, words), chunks.chunks[rows])
+            total[rows] = words * (directions + 1) * FLOAT_BYTES
+        elif model:
+            total[rows] = WEIGHTS[model]
+    return total
 
 
-def lexical_bytes(shape: WorkloadShape, chunks: Chunking) -> float:
+def lexical_bytes(shape: WorkloadShape, chunks: Chunking) -> Floats:
     """Postings, and where those of each word start."""
     return (
         lexical.entries(shape, chunks) * POSTING_BYTES
@@ -130,11 +145,13 @@ def lexical_bytes(shape: WorkloadShape, chunks: Chunking) -> float:
     )
 
 
-def token_bytes(chunks: Chunking) -> float:
+def token_bytes(chunks: Chunking) -> Floats:
     """Token vectors of every chunk, for late interaction."""
-    return chunks.chunks * (max(1.0, chunks.tokens) * MINILM_DIM + OFFSET_BYTES)
+    tokens: Floats = np.maximum(1.0, chunks.tokens)
+    return chunks.chunks * (tokens * MINILM_DIM + OFFSET_BYTES)
 
 
-def shares_encoder(knobs: Knobs) -> bool:
-    """Whether late interaction uses the embedder's own encoder."""
-    return knobs.embedder == "minilm-int8" and knobs.threads_embed == knobs.threads_rerank
+def shares_encoder(knobs: Knobs) -> Flags:
+    """Whether late interaction uses the embedder's own encoder ``(n,)``."""
+    alike: Flags = knobs.threads_embed == knobs.threads_rerank
+    return knobs.embedder.among("minilm-int8") & alike

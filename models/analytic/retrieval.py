@@ -19,19 +19,23 @@ the machine's matrix products; codes of 8 bits are decoded one coordinate at a t
 looked up in registers. A graph walk waits for memory at every node. Candidates pass a heap. One
 query runs on one thread, whatever ``threads.retrieve`` is: faiss shares out queries.
 The constants of time below come from random vectors on a 2.4 GHz Zen 3.
+Arrays are ``(n,)``, a row a config.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from autorag.pipeline.index import HNSW_KINDS, IVF_KINDS, cells
+import numpy as np
+
+from autorag.pipeline.index import HNSW_KINDS, IVF_KINDS
 from autorag.pipeline.transformer import MINILM_DIM
 from models.analytic import intensity
+from models.analytic.columns import Columns, Floats
 from models.analytic.intensity import FLOAT_BYTES
 from models.analytic.knobs import Knobs
-from models.analytic.machine import Machine, Operator
+from models.analytic.machine import Machine, Operator, Step
 
 CALL_S = 45e-6
 """Of a search through faiss's Python wrapper, everything in the cache."""
@@ -66,107 +70,117 @@ CALL_DISTANCE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Columns):
     """What a query compares: centroids, then vectors or codes. ``share`` is the part of the index
-    that this is."""
+    that the latter are. All ``(n,)``; NaN without a vector index."""
 
-    centroids: float
-    vectors: float
-    share: float
+    centroids: Floats
+    vectors: Floats
+    share: Floats
 
 
-def compared(knobs: Knobs, chunks: float, lid: float, imbalance: float) -> Compared:
+def compared(knobs: Knobs, chunks: Floats, lid: float, imbalance: float) -> Compared:
     """Comparisons of one query."""
-    if knobs.kind in IVF_KINDS:
-        nlist = cells(knobs.nlist, round(chunks))
-        share = probed_share(nlist, knobs.nprobe, imbalance)
-        return Compared(nlist, share * chunks, share)
-    if knobs.kind in HNSW_KINDS:
-        effort = max(knobs.ef_search, fetched(knobs, chunks))
-        found = hnsw_distances(chunks, knobs.hnsw_m, effort, lid)
-        return Compared(0.0, found, found / max(1.0, chunks))
-    return Compared(0.0, chunks, 1.0)
+    centroids, share = (np.where(knobs.dense, value, np.nan) for value in (0.0, 1.0))
+    cells, graphs = (np.flatnonzero(knobs.kind.among(*k)) for k in (IVF_KINDS, HNSW_KINDS))
+    centroids[cells] = cell_count(knobs.nlist[cells], chunks[cells])
+    share[cells] = probed_share(centroids[cells], knobs.nprobe[cells], imbalance)
+    vectors = share * chunks
+    effort = np.maximum(knobs.ef_search, fetched(knobs, chunks))[graphs]
+    vectors[graphs] = hnsw_distances(chunks[graphs], knobs.hnsw_m[graphs], effort, lid)
+    share[graphs] = vectors[graphs] / np.maximum(1.0, chunks[graphs])
+    return Compared(centroids, vectors, share)
 
 
-def fetched(knobs: Knobs, chunks: float) -> float:
+def fetched(knobs: Knobs, chunks: Floats) -> Floats:
     """Candidates asked of the index."""
-    return min(chunks, knobs.fetched * knobs.refine)
+    return np.minimum(chunks, knobs.fetched * knobs.refine)
 
 
-def probed_share(nlist: int, nprobe: int, imbalance: float) -> float:
+def cell_count(factor: Floats, chunks: Floats) -> Floats:
+    """Cells of an index: ``autorag.pipeline.index.cells`` of arrays."""
+    return np.maximum(1.0, np.rint(factor * np.sqrt(np.rint(chunks))))
+
+
+def probed_share(cells: Floats, nprobe: Floats, imbalance: float) -> Floats:
     """Share of the vectors that lie in the probed cells."""
-    share = min(1.0, nprobe / nlist)
-    factor = 1 + (imbalance - 1) * (1 - share) ** 8 / math.sqrt(nprobe)
-    return min(1.0, share * factor)
+    share = np.minimum(1.0, nprobe / cells)
+    factor = 1 + (imbalance - 1) * (1 - share) ** 8 / np.sqrt(nprobe)
+    return np.minimum(1.0, share * factor)
 
 
-def hnsw_distances(chunks: float, links: int, effort: float, lid: float) -> float:
+def hnsw_distances(chunks: Floats, links: Floats, effort: Floats, lid: float) -> Floats:
     """Distances of a walk."""
-    kept = 2 * links * (1 - math.exp(-1.8 * lid**1.1 / (2 * links)))
+    kept = 2 * links * (1 - np.exp(-1.8 * lid**1.1 / (2 * links)))
     walked = 0.24 * effort**0.83 * kept * chunks**0.16
-    climbed = 0.42 * links * math.log(max(2.0, chunks))
-    return chunks * (1 - math.exp(-(walked + climbed) / max(1.0, chunks)))
+    climbed = 0.42 * links * np.log(np.maximum(2.0, chunks))
+    reached: Floats = 1 - np.exp(-(walked + climbed) / np.maximum(1.0, chunks))
+    return chunks * reached
 
 
-def search(
-    knobs: Knobs, chunks: float, lid: float, imbalance: float, machine: Machine
-) -> tuple[Operator, ...]:
-    """The steps of a vector search."""
-    work = compared(knobs, chunks, lid, imbalance)
-    steps = [Operator(CALL_S + _heap(fetched(knobs, chunks), work.vectors), CALL_LINES)]
-    if work.centroids:
-        steps.append(flat_scan(work.centroids, knobs.dim, machine))
-    steps.append(_scan(knobs, work, machine))
-    if knobs.refine > 1:
-        steps.append(_refine(knobs, chunks, machine))
-    return tuple(steps)
+def search(knobs: Knobs, work: Compared, chunks: Floats, machine: Machine) -> Iterator[Step]:
+    """The steps of vector searches; rows without a vector index have none."""
+    kept, dense = fetched(knobs, chunks), np.flatnonzero(knobs.dense)
+    yield Step(dense, Operator(CALL_S + _heap(kept[dense], work.vectors[dense]), CALL_LINES))
+    for kind, rows in knobs.kind.groups():
+        if kind in IVF_KINDS:
+            yield Step(rows, flat_scan(work.centroids[rows], knobs.dim[rows], machine))
+        if kind:
+            yield Step(rows, _scan(kind, knobs.take(rows), work.take(rows), machine))
+    refined = np.flatnonzero(knobs.refine > 1)
+    if refined.size:
+        count, dim = kept[refined], knobs.dim[refined]
+        yield Step(refined, _refine(count, dim, chunks[refined], machine))
 
 
-def flat_scan(vectors: float, dim: int, machine: Machine, share: float = 1.0) -> Operator:
-    """Inner products with float32 vectors; ``share`` as in :class:`Compared`."""
+def flat_scan(vectors: Floats, dim: Floats, machine: Machine) -> Operator:
+    """Inner products with float32 vectors."""
     work = intensity.flat_scan(vectors, dim)
     seconds = vectors * VECTOR_S + work.operations / (SCAN_EFFICIENCY * machine.flops)
-    return Operator(seconds, scanned=work.bytes, share=share)
+    return Operator(seconds, scanned=work.bytes)
 
 
-def _scan(knobs: Knobs, work: Compared, machine: Machine) -> Operator:
-    if knobs.kind in HNSW_KINDS:
-        return _walk(knobs, work, machine)
-    if knobs.kind == "flat":
+def _scan(kind: str, knobs: Knobs, work: Compared, machine: Machine) -> Operator:
+    """Vectors or codes compared in indexes of one kind."""
+    if kind in HNSW_KINDS:
+        return _walk(kind, knobs, work, machine)
+    if kind == "flat":
         return flat_scan(work.vectors, knobs.dim, machine)
-    probed = min(knobs.nprobe, work.centroids)
-    if knobs.kind == "ivf_pq_fastscan":
+    probed = np.minimum(knobs.nprobe, work.centroids)
+    if kind == "ivf_pq_fastscan":
         codes = work.vectors + probed * (CODE_BLOCK - 1) / 2
         scanned = intensity.pq_scan(codes, knobs.pq_m).bytes
         seconds = codes * CODE_S + scanned / (machine.rate("pq_scan_gb_s") * 1e9)
-    elif knobs.kind == "ivf_sq8":
+        step = Operator(seconds, scanned=scanned)
+    elif kind == "ivf_sq8":
         scanned = work.vectors * knobs.dim
         seconds = work.vectors * VECTOR_S + 2 * scanned / (DECODE_EFFICIENCY * machine.flops)
+        step = Operator(seconds, scanned=scanned)
     else:
-        flat = flat_scan(work.vectors, knobs.dim, machine)
-        scanned, seconds = flat.scanned, flat.compute_s
-    return Operator(probed * CELL_S + seconds, scanned=scanned, share=work.share)
+        step = flat_scan(work.vectors, knobs.dim, machine)
+    return replace(step, compute_s=probed * CELL_S + step.compute_s, share=work.share)
 
 
-def _walk(knobs: Knobs, work: Compared, machine: Machine) -> Operator:
+def _walk(kind: str, knobs: Knobs, work: Compared, machine: Machine) -> Operator:
     """Distances at random places: what memory adds is counted in lines that are waited for."""
-    size = FLOAT_BYTES if knobs.kind == "hnsw" else 1
+    size = FLOAT_BYTES if kind == "hnsw" else 1
     length = size * knobs.dim / (FLOAT_BYTES * MINILM_DIM)
     each = (CALL_DISTANCE + (1 - CALL_DISTANCE) * length) / machine.rate("hnsw_distances_s")
     waited = (1 - CACHED_DISTANCE) * each / machine.miss_s
     return Operator(work.vectors * CACHED_DISTANCE * each, work.vectors * waited, share=work.share)
 
 
-def _refine(knobs: Knobs, chunks: float, machine: Machine) -> Operator:
+def _refine(count: Floats, dim: Floats, chunks: Floats, machine: Machine) -> Operator:
     """Exact products of the candidates' vectors, copied from where they lie."""
-    count = fetched(knobs, chunks)
-    exact = flat_scan(count, knobs.dim, machine)
-    lines, share = count * LINES_A_VECTOR, count / max(1.0, chunks)
+    exact = flat_scan(count, dim, machine)
+    lines, share = count * LINES_A_VECTOR, count / np.maximum(1.0, chunks)
     return Operator(REFINE_S + 2 * exact.compute_s, lines, share=share)
 
 
-def _heap(kept: float, offered: float) -> float:
+def _heap(kept: Floats, offered: Floats) -> Floats:
     """Seconds of keeping the best so many of those offered in random order: ``k · ln(n / k)``
     enter after the first ``k`` (harmonic sums), each in ``log2 k`` steps."""
-    kept = max(1.0, min(kept, offered))
-    return HEAP_S * kept * (1 + math.log(max(1.0, offered / kept))) * math.log2(kept + 1)
+    kept = np.maximum(1.0, np.minimum(kept, offered))
+    entering: Floats = kept * (1 + np.log(np.maximum(1.0, offered / kept)))
+    steps: Floats = np.log2(kept + 1)
+    return HEAP_S * entering * steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 
@@ -20,15 +21,19 @@ from tests.autorag.spaces import sampled
 
 MACHINE = Machine(profile())
 SHAPE = WorkloadShape(1000, 300_000, (50, 200, 900))
-CHUNKS = Chunking(2000, 160)
+CHUNKS = Chunking(np.array([2000.0]), np.array([160.0]))
 
 
-def builds(config: Config, chunks: Chunking = CHUNKS) -> dict[str, float]:
-    return build_seconds(Knobs.of(config), SHAPE, chunks, MACHINE)
+def builds(config: Config) -> dict[str, float]:
+    """Seconds of those that are needed."""
+    found = build_seconds(Knobs.of([config]), SHAPE, CHUNKS, MACHINE)
+    return {build: s.item() for build, s in found.items() if not np.isnan(s)}
 
 
 def index(vectors: float, **values: Any) -> float:
-    return index_s(Knobs.of(corpus.config(**values)), vectors, 12.0, MACHINE)
+    return index_s(
+        Knobs.of([corpus.config(**values)]), np.array([float(vectors)]), 12.0, MACHINE
+    ).item()
 
 
 @given(sampled(corpus.space()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +30,8 @@ lengths = st.floats(1, 500)
 
 
 def seconds(model: str, tokens: float, threads: int = 1) -> float:
-    return query_vector(model, tokens, 5000, threads, MACHINE).seconds(MACHINE, 0.0)
+    step = query_vector(model, tokens, 5000, np.array([threads]), MACHINE)
+    return step.seconds(MACHINE, np.zeros(1)).item()
 
 
 @pytest.mark.parametrize("length", [32, 128])
@@ -73,8 +75,15 @@ def test_windows_are_those_of_the_encoder() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_twice_the_documents_take_twice_as_long(model: str) -> None:
-    one, two = (documents_s(model, 100, n, MACHINE) for n in (1000, 2000))
+    one, two = documents_s(model, np.full(2, 100.0), np.array([1000.0, 2000.0]), MACHINE)
     assert two == pytest.approx(2 * one)
+
+
+@given(st.sampled_from(MODELS), st.lists(lengths, min_size=2, max_size=5))
+def test_texts_of_any_lengths_are_priced_together(model: str, tokens: list[float]) -> None:
+    together = documents_s(model, np.array(tokens), np.ones(len(tokens)), MACHINE)
+    apart = [documents_s(model, np.array([t]), np.ones(1), MACHINE).item() for t in tokens]
+    assert together == pytest.approx(apart, rel=1e-12)
 
 
 def test_documents_are_embedded_on_all_cores() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,13 +24,18 @@ SHAPE = WorkloadShape(1000, 100_000, (50, 100, 200), query_tokens=10.0)
 shares = st.floats(0, 1)
 
 
+def one_chunking(chunks: float, tokens: float) -> Chunking:
+    return Chunking(np.array([float(chunks)]), np.array([float(tokens)]))
+
+
 def milliseconds(chunks: float, share: float) -> float:
-    steps = search(Matches(share * chunks, share), Chunking(chunks, 100.0), MACHINE)
-    return 1e3 * sum(s.seconds(MACHINE, 0.0) for s in steps)
+    found = Matches(np.array([share * chunks]), np.array([share]))
+    steps = search(found, one_chunking(chunks, 100.0), MACHINE)
+    return 1e3 * sum(s.seconds(MACHINE, np.zeros(1)).item() for s in steps)
 
 
 def test_known_postings_are_taken() -> None:
-    chunks = Chunking(1000, 100)
+    chunks = one_chunking(1000, 100)
     assert matches(replace(SHAPE, query_postings=250.0), chunks).postings == 250
     assert entries(replace(SHAPE, entries=4321.0), chunks) == 4321
 
@@ -38,13 +44,13 @@ def test_entries_are_about_those_of_an_index_of_prose() -> None:
     """A third off either way: how many words a token is depends on the text."""
     texts = [d.text for d in corpus.documents()]
     real = LexicalSearch.build(texts)
-    chunks = Chunking(len(texts), sum(token_counts(texts)) / len(texts))
+    chunks = one_chunking(len(texts), sum(token_counts(texts)) / len(texts))
     assert entries(SHAPE, chunks) == pytest.approx(real.to_arrays()["data"].size, rel=0.33)
 
 
 @given(st.floats(16, 1000), st.floats(1, 1e6))
 def test_a_query_matches_more_of_longer_chunks(tokens: float, count: float) -> None:
-    short, long = (matches(SHAPE, Chunking(count, t)) for t in (tokens, 2 * tokens))
+    short, long = (matches(SHAPE, one_chunking(count, t)) for t in (tokens, 2 * tokens))
     assert short.postings < long.postings
     assert 0 < short.share < long.share < 1
 

@@ -38,7 +38,11 @@ SHAPE = WorkloadShape(100, 10_000, (50, 100, 200))
 
 
 def knobs(**values: Any) -> Knobs:
-    return Knobs.of(corpus.config(**values))
+    return Knobs.of([corpus.config(**values)])
+
+
+def chunking(chunks: float, tokens: float) -> Chunking:
+    return Chunking(np.array([float(chunks)]), np.array([float(tokens)]))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,7 @@ def test_an_index_is_as_large_as_faiss_serialises_it(
     size = len(serialized(build_index(vectors, built, 0)))
     active = corpus.space().config({"index.kind": kind}).to_json()
     config = {**active, **built, "embed.model": "minilm-int8", "embed.dim": DIM}
-    expected = index_bytes(Knobs.of(config), float(VECTORS))
+    expected = index_bytes(Knobs.of([config]), np.array([float(VECTORS)]))
     assert expected == pytest.approx(size, rel=TOLERANCE.get(kind, 1e-9))
 
 
@@ -86,8 +90,8 @@ def test_the_sum_is_the_pipelines(
     shape = WorkloadShape(
         40, 1500, (20, 40, 60), vocabulary=float(len(words)), entries=entries - 0.7 * len(words)
     )
-    chunks = Chunking(float(len(built.chunks)), float(built.chunks.tokens.mean()))
-    expected = resident_bytes(Knobs.of(config), shape, chunks)
+    chunks = chunking(len(built.chunks), float(built.chunks.tokens.mean()))
+    expected = resident_bytes(Knobs.of([config]), shape, chunks)
     assert expected == pytest.approx(pipeline.memory_bytes(), rel=0.02)
 
 
@@ -113,7 +117,7 @@ def test_models_made_here_are_as_large_as_their_files(tmp_path: Path) -> None:
 
 
 def test_the_generator_counts_once_answers_are_generated() -> None:
-    chunks = Chunking(100, 100)
+    chunks = chunking(100, 100)
     asked = knobs(generate__model="gemma3-270m")
     without, with_ = (resident_bytes(asked, SHAPE, chunks, generate=g) for g in (False, True))
     assert with_ - without == GENERATOR_WEIGHTS["gemma3-270m"]
@@ -121,5 +125,5 @@ def test_the_generator_counts_once_answers_are_generated() -> None:
 
 def test_postings_are_estimated_where_they_are_not_known() -> None:
     lexical = knobs(retrieve__mode="lexical")
-    small, large = (resident_bytes(lexical, SHAPE, Chunking(n, 100)) for n in (100, 10_000))
+    small, large = (resident_bytes(lexical, SHAPE, chunking(n, 100)) for n in (100, 10_000))
     assert 30 < (large - small) / 9900 / 8 < 50

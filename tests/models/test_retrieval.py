@@ -10,11 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag.pipeline.index import VectorSearch, build_index
+from autorag.pipeline.index import VectorSearch, build_index, cells
 from autorag.pipeline.transformer import unit
 from models.analytic.knobs import Knobs
 from models.analytic.machine import Machine
-from models.analytic.retrieval import compared, hnsw_distances, probed_share, search
+from models.analytic.retrieval import (
+    cell_count,
+    compared,
+    hnsw_distances,
+    probed_share,
+    search,
+)
 from tests.autorag.machines import profile
 from tests.autorag.pipeline import corpus
 
@@ -27,12 +33,18 @@ counts = st.integers(1000, 1_000_000)
 
 
 def knobs(kind: str, **values: Any) -> Knobs:
-    return Knobs.of(corpus.config(index__kind=kind, **values))
+    return Knobs.of([corpus.config(index__kind=kind, **values)])
+
+
+def vectors(asked: Knobs, chunks: float, lid: float, imbalance: float) -> float:
+    """Compared by one query."""
+    return compared(asked, np.array([float(chunks)]), lid, imbalance).vectors.item()
 
 
 def milliseconds(asked: Knobs, chunks: float, touched: float = 0.0) -> float:
-    steps = search(asked, chunks, LID, IMBALANCE, MACHINE)
-    return 1e3 * sum(s.seconds(MACHINE, touched) for s in steps)
+    held = np.array([float(chunks)])
+    steps = search(asked, compared(asked, held, LID, IMBALANCE), held, MACHINE)
+    return 1e3 * sum(s.operator.seconds(MACHINE, np.array([touched])).item() for s in steps)
 
 
 def test_all_cells_hold_all_vectors() -> None:
@@ -45,6 +57,11 @@ def test_all_cells_hold_all_vectors() -> None:
 def test_another_probe_never_means_fewer_vectors(nlist: int, nprobe: int, f: float) -> None:
     one, other = (probed_share(nlist, p, f) for p in (nprobe, 2 * nprobe))
     assert 0 < one <= other <= 1
+
+
+@given(st.floats(0.25, 8), st.floats(0, 1e9))
+def test_an_index_has_the_cells_that_the_pipeline_gives_it(factor: float, chunks: float) -> None:
+    assert cell_count(np.array([factor]), np.array([chunks])) == [cells(factor, round(chunks))]
 
 
 @given(st.floats(1, 1e7), st.integers(4, 64), st.integers(1, 2000), st.floats(1, 60))
@@ -77,7 +94,7 @@ def test_a_walk_compares_about_as_much_as_faiss_counts(directions: int) -> None:
     distance = np.sqrt(np.maximum(0, 2 - 2 * block @ block.T)) + np.diag(np.full(512, np.inf))
     directions_found = lid(nearest(distance)[0])
     assert directions_found is not None
-    expected = compared(asked, 4000, directions_found, IMBALANCE).vectors
+    expected = vectors(asked, 4000, directions_found, IMBALANCE)
     assert 0.5 < expected / counted < 2
 
 
@@ -94,7 +111,7 @@ def test_probed_vectors_are_about_those_that_faiss_counts() -> None:
             searcher.search(query, 10)
         counted = faiss.cvar.indexIVF_stats.ndis / 100
         asked = knobs("ivf_flat", retrieve__nprobe=nprobe)
-        assert compared(asked, 4000, LID, 1.1).vectors == pytest.approx(counted, rel=0.2)
+        assert vectors(asked, 4000, LID, 1.1) == pytest.approx(counted, rel=0.2)
 
 
 @given(kinds, counts)
@@ -122,12 +139,14 @@ def test_a_search_after_a_transformer_costs_its_calls_not_its_vectors() -> None:
 
 
 def test_quantised_codes_are_scanned_faster() -> None:
-    sizes = {k: milliseconds(replace(knobs(k), nprobe=64), 1e6, 1e9) for k in KINDS}
+    probing = {k: replace(knobs(k), nprobe=np.array([64.0])) for k in KINDS}
+    sizes = {k: milliseconds(asked, 1e6, 1e9) for k, asked in probing.items()}
     assert sizes["ivf_pq_fastscan"] < sizes["ivf_sq8"] < sizes["ivf_flat"] < sizes["flat"]
 
 
 def test_refining_and_fetching_more_cost() -> None:
     plain = knobs("ivf_sq8")
-    refined = replace(plain, refine=8)
+    refined = replace(plain, refine=np.array([8.0]))
     assert milliseconds(refined, 1e5) > milliseconds(plain, 1e5)
-    assert milliseconds(replace(plain, fetched=100), 1e5) > milliseconds(plain, 1e5)
+    more = replace(plain, fetched=np.array([100.0]))
+    assert milliseconds(more, 1e5) > milliseconds(plain, 1e5)
