@@ -1,6 +1,6 @@
 """How good the physics alone is: the analytic models against measurements.
 
-    python -m benchmarks.analytic_accuracy [--table FOLDER]
+    python -m benchmarks.analytic_accuracy [--table FOLDER [--out docs]]
 
 Without a table, configs are measured on made-up corpora now (``analytic_made_up``; some twenty
 minutes on one core), and predicted from this machine's hardware profile. With a table, its rows
@@ -34,12 +34,20 @@ from autorag.features import FEATURES, GROUPS, WorkloadFeatures
 from autorag.hardware import HardwareProfile
 from autorag.table.files import read_machines, read_table, row_profile
 from autorag.table.schema import BUILDS
-from benchmarks.analytic_report import Point, show
+from benchmarks.analytic_report import Point, compared
+from benchmarks.lessons.page import fill
 from models.analytic.knobs import Knobs
 from models.analytic.shape import WorkloadShape
 from models.analytic.stages import STAGES, AnalyticModel
 
 CALM = 0.1
+PAGE = "table.md"
+STAGES_TITLE = "Stages and total, chunks known (ms)"
+PARTS_TITLE = "Stages by what runs, chunks known (ms)"
+MEMORY_TITLE = "Memory (MB)"
+WORK_TITLE = "Work counts, chunks known"
+CHUNKS_TITLE = "Chunks, from features alone"
+ON_THE_PAGE = (STAGES_TITLE, PARTS_TITLE, MEMORY_TITLE, WORK_TITLE, CHUNKS_TITLE)
 LEAST_BUILD_S = 0.2
 """Builds that took less say more about starting than about work."""
 
@@ -51,13 +59,17 @@ def main() -> None:
     if arguments.table is None:
         os.environ["OMP_NUM_THREADS"] = "1"
         judge_made_up()
-    else:
-        judge_table(arguments.table)
+        return
+    found = judge_table(arguments.table)
+    if arguments.out is not None:
+        some = [f"**{title}**\n\n{found[title]}" for title in ON_THE_PAGE]
+        fill(arguments.out / PAGE, {"physics": "\n\n".join(some)})
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table", type=Path, help="judge the rows of this measured table")
+    parser.add_argument("--out", type=Path, help="folder of the page that is filled in")
     return parser.parse_args()
 
 
@@ -96,7 +108,7 @@ def judge_made_up() -> None:
     judge(rows, lambda _: profile)
 
 
-def judge_table(folder: Path) -> None:
+def judge_table(folder: Path) -> dict[str, str]:
     """Judge the rows of a measured table that have times."""
     machines = read_machines(folder)
     rows = [
@@ -107,29 +119,35 @@ def judge_table(folder: Path) -> None:
     workloads = {r["workload"] for r in rows}
     print(f"{folder.name}: {len(rows)} rows with times, {len(workloads)} workloads")
     print(f"{_pressure(rows)}; {_noise(rows)}")
-    judge(rows, lambda row: row_profile(row, machines))
+    return judge(rows, lambda row: row_profile(row, machines))
 
 
-def judge(rows: list[dict[str, Any]], profile: Callable[[Row], HardwareProfile]) -> None:
-    """Print every comparison."""
+def judge(rows: list[dict[str, Any]], profile: Callable[[Row], HardwareProfile]) -> dict[str, str]:
+    """Print every comparison; returns title → table."""
     for row in rows:
         shape = WorkloadShape.from_features(row["features"])
         known = replace(shape, chunks=float(row["chunks"]), chunk_tokens=row["chunk_tokens"])
         model = AnalyticModel(profile(row), generate=row["part"] == "generation")
         knobs = Knobs.of([row["config"]])
         row["blind"], row["seeing"] = (model.predict(knobs, s) for s in (shape, known))
-    show("Stages and total, chunks known (ms)", points_of_stages(rows, "seeing"))
     calm = [row for row in rows if (row.get("cpu_pressure") or 0.0) < CALM]
-    title = f"The same, calm: {len(calm)} of {len(rows)} rows"
-    show(title, points_of_stages(calm, "seeing"))
-    show("Total, from features alone (ms)", points_of_totals(rows, "blind"))
-    show("Stages by what runs, chunks known (ms)", points_of_parts(rows))
-    show("The same, calm", points_of_parts(calm))
-    show("Total by workload, chunks known (ms)", points_by_workload(rows))
-    show("Memory (MB)", points_of_memory(rows))
-    show("Builds, chunks known (s)", points_of_builds(rows))
-    show("Work counts, chunks known", points_of_work(rows))
-    show("Chunks, from features alone", points_of_chunks(rows))
+    found: dict[str, Iterable[Point]] = {
+        STAGES_TITLE: points_of_stages(rows, "seeing"),
+        f"The same, calm: {len(calm)} of {len(rows)} rows": points_of_stages(calm, "seeing"),
+        "Total, from features alone (ms)": points_of_totals(rows, "blind"),
+        PARTS_TITLE: points_of_parts(rows),
+        "The same, calm": points_of_parts(calm),
+        "Total by workload, chunks known (ms)": points_by_workload(rows),
+        MEMORY_TITLE: points_of_memory(rows),
+        "Builds, chunks known (s)": points_of_builds(rows),
+        WORK_TITLE: points_of_work(rows),
+        CHUNKS_TITLE: points_of_chunks(rows),
+    }
+    tables = {}
+    for title, points in found.items():
+        tables[title] = compared(points)
+        print(f"\n## {title}\n\n{tables[title]}", flush=True)
+    return tables
 
 
 def points_of_stages(rows: Iterable[Row], how: str) -> Iterator[Point]:

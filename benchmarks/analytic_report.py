@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.lessons.page import table
+
+HEADINGS = ("group", "points", "measured, median", "bias", "MAPE", "p90", "scaled", "Spearman")
 LEAST = 5
 """Points below which a rank correlation is not given."""
 
@@ -21,33 +24,28 @@ class Point:
     predicted: float
 
 
-def show(title: str, points: Iterable[Point]) -> None:
-    """A table: points, median of measured, bias, errors, rank correlation.
+def compared(points: Iterable[Point]) -> str:
+    """A Markdown table: points, median of measured, bias, errors, rank correlation, by group.
 
     *bias* is the median of predicted over measured; *MAPE* the mean of ``|predicted / measured -
     1|``, *p90* its 90 % quantile; *scaled* is the MAPE once the bias is divided out, which is what
     one factor per group, learned from a few measurements of the machine, would leave.
     """
-    print(f"\n## {title}\n")
-    print("| group | points | measured, median | bias | MAPE | p90 | scaled | Spearman |")
-    print("|---|---|---|---|---|---|---|---|")
     groups: defaultdict[str, list[Point]] = defaultdict(list)
     for point in points:
         if point.measured > 0:
             groups[point.group].append(point)
-    for group in sorted(groups):
-        print(_row(group, groups[group]), flush=True)
+    return table(HEADINGS, [_row(group, groups[group]) for group in sorted(groups)])
 
 
-def _row(group: str, points: Sequence[Point]) -> str:
+def _row(group: str, points: Sequence[Point]) -> tuple[object, ...]:
     measured = np.array([p.measured for p in points])
     ratio = np.array([p.predicted for p in points]) / measured
     bias = float(np.median(ratio))
     error, scaled = (np.abs(r - 1) for r in (ratio, ratio / bias))
-    return (
-        f"| {group} | {len(points)} | {np.median(measured):.3g} | ×{bias:.2f} | {error.mean():.1%} "
-        f"| {np.quantile(error, 0.9):.1%} | {scaled.mean():.1%} | {_spearman(points)} |"
-    )
+    shares = (error.mean(), np.quantile(error, 0.9), scaled.mean())
+    told = (f"{np.median(measured):.3g}", f"×{bias:.2f}", *(f"{s:.1%}" for s in shares))
+    return group, len(points), *told, _spearman(points)
 
 
 def _spearman(points: Sequence[Point]) -> str:

@@ -27,7 +27,7 @@ from autorag.ports import Progress, QueryResult
 from autorag.queries import Query
 
 WARM_UP = 5
-ROUNDS = 3
+ROUNDS = 2
 """How often a query is asked again at most."""
 
 GENERATE_QUERIES = 40

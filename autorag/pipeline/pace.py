@@ -22,7 +22,7 @@ LOOP = 4000
 
 REMEMBERED = 1000
 POLL_S = 0.05
-FIRST_WAIT_S = 2.0
+FIRST_WAIT_S = 0.5
 """Seconds that may be waited before any work."""
 
 
