@@ -45,7 +45,7 @@ def contents(frame: pl.DataFrame) -> str:
         f"and {len({s.family for s in found})} families, {configs} configs, "
         f"{sum(s.hours for s in found):.1f} hours of building and asking on {hardware} "
         f"machine{'s' if hardware != 1 else ''}; times were taken twice or more on {twice} "
-        f"workloads. Hash `{table_hash(frame)}`."
+        f"workload{'s' if twice != 1 else ''}. Hash `{table_hash(frame)}`."
     )
     rows = [
         (

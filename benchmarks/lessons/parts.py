@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from autorag.pipeline.space import FULL
 from autorag.space import Config
 from autorag.table.builds import building_s
 from benchmarks.lessons.landscapes import first_repeat, timed, told
@@ -95,9 +96,13 @@ def hours(rows: pl.DataFrame) -> float:
 
 
 def fastest(frame: pl.DataFrame) -> Iterator[Fastest]:
-    """By workload with an index part, recall and kind."""
-    rows = first_repeat(timed(frame, "index"))
-    kind = pl.col("config").str.json_path_match(r"$.['index.kind']").alias("kind")
+    """By workload with an index part, recall and kind; of whole vectors, since shorter ones are
+    other vectors, whose nearest are others."""
+    knob = {
+        k: pl.col("config").str.json_path_match(f"$.['{k}']") for k in ("index.kind", "embed.dim")
+    }
+    rows = first_repeat(timed(frame, "index")).filter(knob["embed.dim"] == FULL)
+    kind = knob["index.kind"].alias("kind")
     for (name,), some in rows.with_columns(kind).group_by("workload", maintain_order=True):
         flat = _one(some.filter(kind="flat").sort("ann_recall_at_10", "retrieve_p50_ms"))
         for recall in RECALLS:
