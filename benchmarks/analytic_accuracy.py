@@ -130,7 +130,7 @@ def judge(rows: list[dict[str, Any]], profile: Callable[[Row], HardwareProfile])
         model = AnalyticModel(profile(row), generate=row["part"] == "generation")
         knobs = Knobs.of([row["config"]])
         row["blind"], row["seeing"] = (model.predict(knobs, s) for s in (shape, known))
-    calm = [row for row in rows if (row.get("cpu_pressure") or 0.0) < CALM]
+    calm = [row for row in rows if _calm(row)]
     found: dict[str, Iterable[Point]] = {
         STAGES_TITLE: points_of_stages(rows, "seeing"),
         f"The same, calm: {len(calm)} of {len(rows)} rows": points_of_stages(calm, "seeing"),
@@ -148,6 +148,10 @@ def judge(rows: list[dict[str, Any]], profile: Callable[[Row], HardwareProfile])
         tables[title] = compared(points)
         print(f"\n## {title}\n\n{tables[title]}", flush=True)
     return tables
+
+
+def _calm(row: Row) -> bool:
+    return (row.get("cpu_pressure") or 0.0) < CALM and not row.get("slow_share")
 
 
 def points_of_stages(rows: Iterable[Row], how: str) -> Iterator[Point]:

@@ -59,8 +59,8 @@ def collect(suite: Sequence[SuiteWorkload], collection: Collection) -> None:
             steps = [s for s in workload.steps if s.round == number]
             if steps:
                 _measure(workload, steps, collection)
-                write_table(workload.rows(collection.profile), file)
                 write_machine(collection.profile.identity, collection.table)
+                write_table(workload.rows(collection.profile), file)
 
 
 def _measure(workload: BenchWorkload, steps: Sequence[Step], collection: Collection) -> None:

@@ -10,8 +10,8 @@ waited for, so that a machine which stays slow is measured as it is.
 
 from __future__ import annotations
 
+import math
 import time
-from collections import deque
 from collections.abc import Callable
 
 SLOW = 1.3
@@ -20,10 +20,12 @@ SLOW = 1.3
 LOOP = 4000
 """Steps of the loop: about 0.2 ms."""
 
-REMEMBERED = 1000
 POLL_S = 0.05
 FIRST_WAIT_S = 0.5
 """Seconds that may be waited before any work."""
+
+LATELY_S = 300.0
+"""The least of the last one to two spans of so many seconds is the machine's own speed."""
 
 
 class Pace:
@@ -37,23 +39,29 @@ class Pace:
         self,
         loop: Callable[[], float] | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loop = loop or _loop
         self._sleep = sleep
-        self._lately: deque[float] = deque(maxlen=REMEMBERED)
+        self._monotonic = monotonic
+        self._least = (math.inf, math.inf)
+        self._since = monotonic()
         self._may_wait_s = FIRST_WAIT_S
         for _ in range(20):
             self.now()
 
     def now(self) -> float:
         """Seconds that the loop takes now."""
-        seconds = self._loop()
-        self._lately.append(seconds)
+        seconds, now = self._loop(), self._monotonic()
+        this, before = self._least
+        if now - self._since > LATELY_S:
+            this, before, self._since = math.inf, this, now
+        self._least = min(this, seconds), before
         return seconds
 
     def slow(self, seconds: float) -> bool:
         """Whether a loop that took so long ran in a slow moment."""
-        return seconds > SLOW * min(self._lately)
+        return seconds > SLOW * min(self._least)
 
     def worked(self, seconds: float) -> None:
         """The work took so long: as long may be waited."""

@@ -80,9 +80,8 @@ def write_machine(machine: Identity, folder: Path) -> None:
 def read_machines(folder: Path) -> dict[str, Identity]:
     """Fingerprint → machine, of all machines of a table."""
     files = sorted(folder.glob(f"{MACHINES}/*.json"))
-    texts = (file.read_text(encoding="utf-8") for file in files)
-    found = [Identity.from_json(json.loads(text)) for text in texts]
-    return {machine.fingerprint: machine for machine in found}
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+    return {name: Identity.from_json(json.loads(text)) for name, text in texts.items()}
 
 
 def row_profile(row: Mapping[str, Any], machines: Mapping[str, Identity]) -> HardwareProfile:

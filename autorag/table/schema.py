@@ -144,7 +144,7 @@ def _work() -> Iterator[Column]:
 def _conditions() -> Iterator[Column]:
     yield _number("cpu_pressure", "ratio", "share of the timed pass in which a task waited")
     yield Column("busy", "flag", "", "something else wanted the CPU while times were taken")
-    yield _number("slow_share", "ratio", "queries that no moment of the machine's own speed had")
+    yield _number("slow_share", "ratio", "timed queries that were asked in slow moments only")
 
 
 COLUMNS: tuple[Column, ...] = (

@@ -62,7 +62,8 @@ def noise_of_times(frame: pl.DataFrame) -> str:
     floor = noise_floor(frame)
     if not floor:
         return "No times were taken twice."
-    calm = noise_floor(frame.filter(~pl.col("busy")))
+    unhurried = pl.col("slow_share").fill_null(0.0) == 0.0
+    calm = noise_floor(frame.filter(~pl.col("busy") & unhurried))
     none = Noise(math.nan, math.nan, 0)
     rows = [
         (

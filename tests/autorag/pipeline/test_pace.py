@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autorag.pipeline.build import BuildContext
 from autorag.pipeline.measure import ROUNDS, run_queries
-from autorag.pipeline.pace import FIRST_WAIT_S, POLL_S, SLOW, Pace
+from autorag.pipeline.pace import FIRST_WAIT_S, LATELY_S, POLL_S, SLOW, Pace
 from autorag.pipeline.rag import Pipeline, Result
 from tests.autorag.pipeline.corpus import config, documents, queries
 
@@ -18,12 +18,13 @@ class Machine:
         self.rest = rest
         self.next: list[float] = []
         self.slept: list[float] = []
+        self.clock = 0.0
 
     def loop(self) -> float:
         return self.next.pop(0) if self.next else self.rest
 
     def pace(self) -> Pace:
-        return Pace(self.loop, self.slept.append)
+        return Pace(self.loop, self.slept.append, lambda: self.clock)
 
 
 class Asking(Pipeline):
@@ -38,8 +39,8 @@ class Asking(Pipeline):
         return self.results[-1]
 
 
-def asking(context: BuildContext) -> Asking:
-    pipeline = Asking.open(config(), documents(), context)
+def asking(context: BuildContext, **knobs: int) -> Asking:
+    pipeline = Asking.open(config(**knobs), documents(), context)
     assert isinstance(pipeline, Asking)
     pipeline.asked, pipeline.results = [], []
     return pipeline
@@ -99,9 +100,33 @@ def test_what_is_slow_follows_a_machine_that_changed() -> None:
     pace = machine.pace()
     assert pace.slow(SLOWED)
     machine.rest = SLOWED
-    for _ in range(2000):
+    for _ in range(3):
+        machine.clock += LATELY_S + 1
         pace.now()
     assert not pace.slow(SLOWED)
+
+
+def test_a_long_slow_moment_does_not_become_the_machines_own_speed() -> None:
+    machine = Machine()
+    pace = machine.pace()
+    machine.rest = SLOWED
+    for _ in range(5000):
+        machine.clock += LATELY_S / 6000
+        pace.now()
+    assert pace.slow(SLOWED)
+
+
+def test_a_repeated_question_is_not_asked_again_from_the_cache(
+    shared_context: BuildContext,
+) -> None:
+    """The second of two is answered from the cache; the first alone is asked again."""
+    machine, pipeline = Machine(), asking(shared_context, cache__mb=64)
+    pace = machine.pace()
+    machine.next = [CALM, SLOWED, SLOWED]
+    found = run_queries(pipeline, [queries()[0]] * 2, pace)
+    assert len(pipeline.asked) == 3
+    assert [bool(r.stage_ms) for r in found.results] == [True, False]
+    assert found.results[0] is pipeline.results[2]
 
 
 def test_the_loop_takes_time_on_every_machine() -> None:
