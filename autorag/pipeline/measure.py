@@ -57,11 +57,11 @@ def run_queries(
     """Ask every query once, in order; then those of slow moments again, each ``ROUNDS`` times at
     most. The result of the calmest moment counts."""
     found = _Calmest(len(queries), pace)
-    found.ask(pipeline, queries, progress)
+    pace.worked(found.ask(pipeline, queries, progress))
     for _ in range(ROUNDS):
         if not found.slow or not pace.wait():
             break
-        found.ask(pipeline, queries)
+        pace.worked_again(found.ask(pipeline, queries))
     return Asked(found.results, len(found.slow))
 
 
@@ -87,8 +87,8 @@ class _Calmest:
 
     def ask(
         self, pipeline: Pipeline, queries: Sequence[Query], progress: Progress | None = None
-    ) -> None:
-        """Ask what was not asked in a calm moment, with caches cold."""
+    ) -> float:
+        """Ask what was not asked in a calm moment, with caches cold; returns the seconds."""
         asked, step = self.slow, max(1, len(queries) // 20)
         pipeline.forget()
         started, before = time.perf_counter(), self._pace.now()
@@ -98,7 +98,7 @@ class _Calmest:
             result, after = pipeline.retrieve(queries[i].question), self._pace.now()
             self._found[i] = min(self._found[i], (max(before, after), result), key=_calmer)
             before = after
-        self._pace.worked(time.perf_counter() - started)
+        return time.perf_counter() - started
 
 
 def _calmer(found: tuple[float, Result | None]) -> tuple[bool, float]:

@@ -4,8 +4,8 @@ Two hardware threads of one core take from each other, and in a virtual machine 
 thread and who uses it are out of sight: for seconds at a time code runs 1.4 to 2 times slower while
 the kernel reports neither pressure nor stolen time. A fixed loop, timed on the thread's own CPU
 clock, tells: calm and slow moments are two peaks, and a moment is slow when the loop takes ``SLOW``
-times its least lately. Waiting for a calm moment never takes longer in all than the work that is
-waited for, so that a machine which stays slow is measured as it is.
+times its least lately. Waiting for calm moments and working again in them take no longer in all
+than the work did, so that a machine which stays slow is measured as it is.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Pace:
         self._monotonic = monotonic
         self._least = (math.inf, math.inf)
         self._since = monotonic()
-        self._may_wait_s = FIRST_WAIT_S
+        self._spare_s = FIRST_WAIT_S
         for _ in range(20):
             self.now()
 
@@ -64,17 +64,21 @@ class Pace:
         return seconds > SLOW * min(self._least)
 
     def worked(self, seconds: float) -> None:
-        """The work took so long: as long may be waited."""
-        self._may_wait_s += seconds
+        """The work took so long."""
+        self._spare_s += seconds
+
+    def worked_again(self, seconds: float) -> None:
+        """A part of it was done again, and took so long."""
+        self._spare_s -= seconds
 
     def wait(self) -> bool:
-        """Wait for a calm moment; False when it may be waited no longer."""
-        while self.slow(self.now()):
-            if self._may_wait_s <= 0:
-                return False
+        """Wait for a calm moment; False when no time is left for it."""
+        while self._spare_s > 0:
+            if not self.slow(self.now()):
+                return True
             self._sleep(POLL_S)
-            self._may_wait_s -= POLL_S
-        return True
+            self._spare_s -= POLL_S
+        return False
 
 
 def _loop() -> float:

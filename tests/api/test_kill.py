@@ -8,17 +8,21 @@ import signal
 import time
 from pathlib import Path
 
-from benchmarks.kill_resume import Home, Tuning, differences
+from benchmarks.kill_resume import MOST_S, Home, Tuning, differences
 
-KILLS = 3
 SEED = 3
 
 
-def undisturbed(tuning: Tuning, home: Home) -> float:
-    """Seconds that the whole study takes."""
-    started = time.monotonic()
-    assert home.run(tuning)
-    return time.monotonic() - started
+def kill_in_trial(tuning: Tuning, home: Home, number: int, delay_s: float) -> None:
+    """Kill the study a moment after it started a trial of this number or a later one."""
+    with home.start(tuning) as study:
+        until = time.monotonic() + MOST_S
+        while not any(row[1] >= number for row in home.running()):
+            assert study.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        time.sleep(delay_s)
+        study.kill()
 
 
 def test_a_study_killed_again_and_again_ends_as_an_undisturbed_one(
@@ -26,11 +30,11 @@ def test_a_study_killed_again_and_again_ends_as_an_undisturbed_one(
 ) -> None:
     tuning = Tuning(docs, "random", trials=5, seed=SEED, max_queries=500)
     truth, killed = (Home.make(tmp_path / name, models) for name in ("truth", "killed"))
-    seconds = undisturbed(tuning, truth)
+    assert truth.run(tuning)
     assert [row[1] for row in truth.trials()].count("search") == 6
     moments = random.Random(SEED)
-    for _ in range(KILLS):
-        assert not killed.run(tuning, moments.uniform(0.1, 0.4) * seconds)
+    for number in (0, 2, 4):
+        kill_in_trial(tuning, killed, number, moments.uniform(0.0, 0.5))
         assert killed.left_behind() == []
     assert killed.run(tuning)
     assert differences(truth, killed) == []

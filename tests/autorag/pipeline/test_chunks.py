@@ -99,7 +99,7 @@ def test_only_a_changed_document_is_cut_again(store: ArtifactStore) -> None:
     corpus = documents()
     before = chunked(corpus, store)
     corpus[3] = replace(corpus[3], text=corpus[3].text + " More.")
-    after, reused = chunk_corpus(corpus, config(), store)
+    after, reused, _ = chunk_corpus(corpus, config(), store)
     assert not reused
     assert len(set(after.ids) - set(before.ids)) == 1
 
