@@ -30,18 +30,16 @@ import numpy as np
 
 from api.settings import Settings
 from api.wiring import hardware_profile, make_parts
-from autorag.features import FEATURES, GROUPS, WorkloadFeatures
 from autorag.hardware import HardwareProfile
-from autorag.table.files import read_machines, read_table, row_profile
+from autorag.table.files import read_machines, read_table, row_features, row_profile
 from autorag.table.schema import BUILDS
 from benchmarks.analytic_report import Point, compared
-from benchmarks.lessons.page import fill
+from benchmarks.lessons.page import PAGE, fill
 from models.analytic.knobs import Knobs
 from models.analytic.shape import WorkloadShape
 from models.analytic.stages import STAGES, AnalyticModel
 
 CALM = 0.1
-PAGE = "table.md"
 STAGES_TITLE = "Stages and total, chunks known (ms)"
 PARTS_TITLE = "Stages by what runs, chunks known (ms)"
 MEMORY_TITLE = "Memory (MB)"
@@ -70,7 +68,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table", type=Path, help="judge the rows of this measured table")
     parser.add_argument("--out", type=Path, help="folder of the page that is filled in")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.out is not None and arguments.table is None:
+        parser.error("--out needs --table: what is measured now is not on the page")
+    return arguments
 
 
 def judge_made_up() -> None:
@@ -112,7 +113,7 @@ def judge_table(folder: Path) -> dict[str, str]:
     """Judge the rows of a measured table that have times."""
     machines = read_machines(folder)
     rows = [
-        {**row, "config": json.loads(row["config"]), "features": _features(row)}
+        {**row, "config": json.loads(row["config"]), "features": row_features(row)}
         for row in read_table(folder).to_dicts()
         if row["latency_p50_ms"] is not None
     ]
@@ -251,15 +252,6 @@ def points_of_chunks(rows: Iterable[Row]) -> Iterator[Point]:
             yield Point(f"chunks, {splitter}", row["chunks"], found.chunks.item())
             tokens = found.chunk_tokens.item()
             yield Point(f"tokens of one, {splitter}", row["chunk_tokens"], tokens)
-
-
-def _features(row: Row) -> WorkloadFeatures:
-    values = {f.name: row[f"feature.{f.name}"] for f in FEATURES}
-    groups = {
-        name: group(**{f.name: values[f.name] for f in FEATURES if f.group == name})
-        for name, group in GROUPS.items()
-    }
-    return WorkloadFeatures(**groups)
 
 
 def _pressure(rows: Iterable[Row]) -> str:

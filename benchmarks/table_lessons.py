@@ -42,11 +42,10 @@ from benchmarks.lessons.landscapes import (
     normalised,
     timed,
 )
-from benchmarks.lessons.page import fill, image
+from benchmarks.lessons.page import PAGE, fill, image
 from benchmarks.lessons.pseudo import choices
 from benchmarks.lessons.regret import leave_corpus_out, leave_family_out, outcomes
 
-PAGE = "table.md"
 IMAGES = Path("images/table")
 
 

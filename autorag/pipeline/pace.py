@@ -1,11 +1,11 @@
 """Whether the machine runs at its own speed right now.
 
-Two hardware threads of one core take from each other, and in a virtual machine both the other
-thread and who uses it are out of sight: for seconds at a time code runs 1.4 to 2 times slower while
-the kernel reports neither pressure nor stolen time. A fixed loop, timed on the thread's own CPU
-clock, tells: calm and slow moments are two peaks, and a moment is slow when the loop takes ``SLOW``
-times its least lately. Waiting for calm moments and working again in them take no longer in all
-than the work did, so that a machine which stays slow is measured as it is.
+In a virtual machine, who else uses a core is out of sight: for seconds at a time code runs up to
+twice as slowly while the kernel reports neither pressure nor stolen time
+(``python -m benchmarks.pace_peaks`` shows both). A fixed loop, timed on the thread's own CPU clock,
+tells: calm and slow moments are two peaks, and a moment is slow when the loop takes ``SLOW`` times
+its least lately. Waiting for calm moments and working again in them take no longer in all than the
+work did, so that a machine which stays slow is measured as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 SLOW = 1.3
-"""Where the peaks are 1.0 to 1.2 and 1.4 to 1.8 times the least."""
+"""Between the peaks."""
 
 LOOP = 4000
 """Steps of the loop: about 0.2 ms."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autorag.errors import InputError
+from autorag.features import FEATURES, GROUPS, WorkloadFeatures
 from autorag.hardware import FIGURES, HardwareProfile, Identity, Rate
 from autorag.hashing import bytes_address
 from autorag.table.schema import COLUMNS, SCHEMA, Kind
@@ -98,6 +99,14 @@ def row_profile(row: Mapping[str, Any], machines: Mapping[str, Identity]) -> Har
     known = {name: row.get(f"{FIGURE}{name}") for name in FIGURES}
     rates = {n: Rate(v, None, FIGURES[n].unit, 1) for n, v in known.items() if v is not None}
     return HardwareProfile(machine, rates)
+
+
+def row_features(row: Mapping[str, Any]) -> WorkloadFeatures:
+    """The workload features that a row has."""
+    values: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    for feature in FEATURES:
+        values[feature.group][feature.name] = row[f"feature.{feature.name}"]
+    return WorkloadFeatures(**{name: group(**values[name]) for name, group in GROUPS.items()})
 
 
 def table_hash(frame: polars.DataFrame) -> str:

@@ -138,7 +138,7 @@ def cross_encoding(
 ) -> Operator:
     """Scoring pairs read together; a chunk that does not fit is read in pieces."""
     room = max(1.0, model.max_tokens - query_tokens - 3)
-    pieces = np.ceil(chunk_tokens / room)
+    pieces = np.maximum(1.0, np.ceil(chunk_tokens / room))
     length = np.ceil(chunk_tokens / pieces + query_tokens + 3)
     work = intensity.window(model.encoder, length).times(pieces * pairs)
     speed = TORCH_EFFICIENCY * machine.flops * machine.speedup("gemm_f32", "gflops", threads)

@@ -23,6 +23,7 @@ def kill_in_trial(tuning: Tuning, home: Home, number: int, delay_s: float) -> No
             time.sleep(0.02)
         time.sleep(delay_s)
         study.kill()
+        assert study.wait() == -signal.SIGKILL
 
 
 def test_a_study_killed_again_and_again_ends_as_an_undisturbed_one(

@@ -14,8 +14,8 @@ CALM, SLOWED = 1.0, 1.5
 class Machine:
     """Its loop takes what is said next, then ``rest``."""
 
-    def __init__(self, rest: float = CALM) -> None:
-        self.rest = rest
+    def __init__(self) -> None:
+        self.rest = CALM
         self.next: list[float] = []
         self.slept: list[float] = []
         self.clock = 0.0

@@ -15,12 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autorag.errors import InputError
+from autorag.features import FEATURES
 from autorag.table.files import (
     KEY,
     one_row_each,
     read_machines,
     read_rows,
     read_table,
+    row_features,
     row_profile,
     table_hash,
     write_machine,
@@ -193,6 +195,13 @@ def test_a_rows_profile_is_its_machine_with_the_figures_that_it_was_measured_und
     assert found.value("triad_all_gb_s") is None
     with pytest.raises(InputError, match="no machine elsewhere"):
         row_profile(row(hardware="elsewhere"), machines)
+
+
+def test_a_rows_features_are_those_of_its_workload(tmp_path: Path) -> None:
+    values = {f.name: float(i) for i, f in enumerate(FEATURES)}
+    made = row(**{f"feature.{name}": value for name, value in values.items()})
+    (read,) = _written(tmp_path, [made]).to_dicts()
+    assert row_features(read).values() == values
 
 
 def _written(folder: Path, made: list[dict[str, Any]]) -> polars.DataFrame:
