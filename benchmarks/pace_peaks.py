@@ -5,8 +5,8 @@
 Protocol: the loop of ``autorag.pipeline.pace`` is run every ten milliseconds, pinned to one core;
 in turns the other cores idle, or each runs a loop that never ends. Printed for each turn: quantiles
 of the loop's CPU time over the least of all turns, and the share of moments that counts as slow
-(``SLOW``), beside the kernel's CPU pressure. Cores that have nothing in common give the same figures
-in both kinds of turn, threads of one core do not.
+(``SLOW``), beside the kernel's CPU pressure. Cores that share nothing give the same figures in both
+kinds of turn, threads of one core do not.
 """
 
 from __future__ import annotations
