@@ -10,9 +10,9 @@ no constant of the models was fitted to them.
 Predictions are made twice: from features alone, and with the number of chunks and their mean length
 known, as they are once a chunking was made. Times are compared with medians over queries (p50);
 the time to the first token is compared with its p95, the only one that a table has. Noise is the
-median of ``|ln(a / b)|`` between two passes, or two repeats, over the same config: what no model
-can be better than. The profile is of a calm machine, so stages are shown twice: in all conditions,
-and where a task waited for a CPU in less than a tenth of the time.
+median distance of two passes, or two repeats on one machine, over one config, relative to their
+mean: what no model can be better than. The profile is of a calm machine, so stages are shown twice:
+in all conditions, and where a task waited for a CPU in less than a tenth of the time.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
+import polars
 
 from api.settings import Settings
 from api.wiring import hardware_profile, make_parts
 from autorag.hardware import HardwareProfile
 from autorag.table.files import read_machines, read_table, row_features, row_profile
+from autorag.table.noise import noise_floor
 from autorag.table.schema import BUILDS
 from benchmarks.analytic_report import Point, compared
 from benchmarks.lessons.page import PAGE, fill
@@ -111,15 +113,15 @@ def judge_made_up() -> None:
 
 def judge_table(folder: Path) -> dict[str, str]:
     """Judge the rows of a measured table that have times."""
-    machines = read_machines(folder)
+    table, machines = read_table(folder), read_machines(folder)
     rows = [
         {**row, "config": json.loads(row["config"]), "features": row_features(row)}
-        for row in read_table(folder).to_dicts()
+        for row in table.to_dicts()
         if row["latency_p50_ms"] is not None
     ]
     workloads = {r["workload"] for r in rows}
     print(f"{folder.name}: {len(rows)} rows with times, {len(workloads)} workloads")
-    print(f"{_pressure(rows)}; {_noise(rows)}")
+    print(f"{_pressure(rows)}; {_noise(table)}")
     return judge(rows, lambda row: row_profile(row, machines))
 
 
@@ -259,17 +261,11 @@ def _pressure(rows: Iterable[Row]) -> str:
     return f"pressure {fmean(known):.2f} on average" if known else "pressure unknown"
 
 
-def _noise(rows: Iterable[Row]) -> str:
-    """Between repeats 0 and 1 of a config."""
-    first = {(r["workload"], str(r["config"])): r for r in rows if r["repeat"] == 0}
-    pairs = [
-        (first[key]["latency_p50_ms"], r["latency_p50_ms"])
-        for r in rows
-        if r["repeat"] == 1 and (key := (r["workload"], str(r["config"]))) in first
-    ]
-    if not pairs:
+def _noise(table: polars.DataFrame) -> str:
+    floor = noise_floor(table, ("latency_p50_ms",))
+    if not floor:
         return "one repeat, so noise is unknown"
-    return f"noise between repeats {median(abs(np.log(a / b)) for a, b in pairs):.1%}"
+    return f"noise between repeats {floor['latency_p50_ms'].median:.1%}"
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@
 Prints the blocks of ``OUT/table.md`` that are made from the table and writes them there, with plots
 under ``OUT/images/table``. Nothing is measured; the same table gives the same page. How each number
 is made stands in the modules of ``benchmarks/lessons``: ``parts`` (sizes, index and generation
-part), ``differences`` (how much the best config differs), ``importance`` (which knobs matter),
-``choosers`` and ``regret`` (what choosing without measuring costs), ``pseudo``; noise is that of
-``autorag.table.noise``. Intervals are bootstraps over corpora.
+part), ``machines``, ``differences`` (how much the best config differs), ``importance`` (which knobs
+matter), ``choosers`` and ``regret`` (what choosing without measuring costs), ``pseudo``; noise is
+that of ``autorag.table.noise``. Intervals are bootstraps over corpora.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from autorag.table.files import read_table
+from autorag.table.files import read_machines, read_table
 from autorag.table.noise import repeat_pairs
 from benchmarks.lessons import facts, figures, findings
 from benchmarks.lessons.choosers import CHOOSERS, LEARNING
@@ -42,6 +42,7 @@ from benchmarks.lessons.landscapes import (
     normalised,
     timed,
 )
+from benchmarks.lessons.machines import between, machines
 from benchmarks.lessons.page import PAGE, fill, image
 from benchmarks.lessons.pseudo import choices
 from benchmarks.lessons.regret import leave_corpus_out, leave_family_out, outcomes
@@ -53,6 +54,7 @@ def main() -> None:
     arguments = parse_arguments()
     frame = read_table(arguments.table)
     written = lessons(frame, default_knobs(), arguments.out / IMAGES)
+    written["machines"] = machines(frame, read_machines(arguments.table))
     for name, block in written.items():
         print(f"\n## {name}\n\n{block}")
     fill(arguments.out / PAGE, written)
@@ -84,6 +86,7 @@ def lessons(frame: pl.DataFrame, default: Mapping[str, Any], images: Path) -> di
         "contents": facts.contents(frame),
         "noise-of-times": facts.noise_of_times(frame),
         "noise-of-machine": facts.noise_of_machine(frame),
+        "between-machines": between(frame),
         "noise-of-quality": facts.noise_of_quality(frame),
         "best-configs": findings.best_configs(found, column),
         "transfer": about_transfer(found, images),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from benchmarks.lessons.choosers import CHOOSERS, Scene, landmark_columns, portf
 from benchmarks.lessons.differences import regret_matrix, variance_shares
 from benchmarks.lessons.importance import QUALITY_FACTORS, changes, crossed, explained, scaled
 from benchmarks.lessons.landscapes import About, Landscapes, landscapes
+from benchmarks.lessons.machines import ONE_MACHINE, between, letters
 from benchmarks.lessons.page import blocks, filled
 from benchmarks.lessons.parts import hours
 from benchmarks.lessons.pseudo import choices, thinned
@@ -32,6 +34,7 @@ from benchmarks.lessons.regret import (
 from benchmarks.table_lessons import lessons
 from tests.autorag.table.tables import SPACE, TASTE, Made, build_seconds, grid, table
 
+TIMED_COLUMNS = ("latency_p50_ms", "latency_p95_ms", "retrieve_p50_ms")
 DEFAULT = dict(SPACE.default())
 PAGE = Path(__file__).parents[1] / "docs/table.md"
 
@@ -140,6 +143,35 @@ def test_a_corpus_and_a_family_are_never_on_both_sides() -> None:
     small = names.index("small")
     assert {names[i] for i in leave_corpus_out(found, small)} == {"other", "code"}
     assert {names[i] for i in leave_family_out(found, small)} == {"code"}
+
+
+def test_times_of_another_machine_judge_nothing() -> None:
+    frame = table(Made("w", jitter=0.1, repeats=3))
+    elsewhere = frame.with_columns(
+        hardware=pl.when(pl.col("repeat") == 2).then(pl.lit("other")).otherwise("hardware")
+    )
+    found = landscapes(elsewhere)
+    wanted = landscapes(frame.filter(pl.col("repeat") < 2))
+    assert found.workloads[0].repeats == 2
+    for name, values in wanted.judged_by.items():
+        assert found.judged_by[name].tolist() == values.tolist()
+        assert found.chosen_by[name].tolist() == wanted.chosen_by[name].tolist()
+
+
+def test_machines_are_compared_config_by_config() -> None:
+    """The second is twice as slow in everything, and a third repeat of the first says nothing."""
+    frame = table(Made("w", jitter=0.1, repeats=3), Made("v"))
+    slower = [(2 * pl.col(c).first().over("config")).alias(c) for c in TIMED_COLUMNS]
+    second = frame.filter(pl.col("repeat") < 2, workload="w").with_columns(slower)
+    second = second.filter(repeat=1).with_columns(hardware=pl.lit("slow"))
+    both = pl.concat(
+        [frame.filter(~((pl.col("workload") == "w") & (pl.col("repeat") == 1))), second]
+    )
+    assert letters(both) == {"machine": "A", "slow": "B"}
+    (row,) = between(both).splitlines()[2:]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells == ["w", "B / A", "78", "×2.00", "", "×2.00", "", "2.00–2.00", "1.000"]
+    assert between(frame) == ONE_MACHINE
 
 
 def test_pseudo_workloads_are_learned_from_and_not_judged() -> None:
@@ -307,7 +339,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], P
 def test_the_page_has_every_block_and_every_plot(written: tuple[dict[str, str], Path]) -> None:
     made, images = written
     page = PAGE.read_text(encoding="utf-8")
-    assert set(blocks(page)) == {*made, "physics"}
+    assert set(blocks(page)) == {*made, "machines", "physics"}
     shown = {
         name for block in made.values() for name in re.findall(r"\]\(images/table/(\S+)\)", block)
     }

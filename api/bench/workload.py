@@ -134,15 +134,23 @@ class BenchWorkload:
 
     def rows(self, profile: HardwareProfile) -> list[dict[str, Any]]:
         """Rows of the table: one a judged config and repeat whose times were taken, or one without
-        times. Configs that could not be measured have none."""
-        common = self._common(profile)
+        times and machine. Configs that could not be measured have none."""
+        common = self._common()
+        machine = _machine(profile)
         judged = {(r["part"], r["config"]): _quality(r) for r in self._known}
         judged |= {(s.part, c.canonical): row for s, c, row in self._measured("quality")}
         rows = {_key(r): r for r in self._known if _timed(r)}
         for step, config, row in self._measured("timing"):
             quality = judged.get((step.part, judged_as(config, self._space).canonical))
             if quality is not None:
-                made = {**quality, **common, **row, "part": step.part, "repeat": step.repeat}
+                made = {
+                    **quality,
+                    **common,
+                    **machine,
+                    **row,
+                    "part": step.part,
+                    "repeat": step.repeat,
+                }
                 rows[_key(made)] = made
         timed = {(part, config) for part, config, _ in rows}
         untimed = [
@@ -160,7 +168,7 @@ class BenchWorkload:
                 by_name = {c.canonical: c for c in step.configs}
                 yield from ((step, by_name[r["config"]], r) for r in rows if "failed" not in r)
 
-    def _common(self, profile: HardwareProfile) -> dict[str, Any]:
+    def _common(self) -> dict[str, Any]:
         """What all rows of the workload have in common."""
         features = workload_features(self.real, self._parts)
         return {
@@ -171,9 +179,7 @@ class BenchWorkload:
             "workload_hash": self.real.hash_hex,
             "query_source": self.real.query_source,
             "documents": len(self.real.documents),
-            "hardware": profile.fingerprint,
             **{f"feature.{name}": value for name, value in features.to_json()["values"].items()},
-            **{f"hardware.{name}": rate.median for name, rate in profile.rates.items()},
         }
 
     def _load(self) -> Workload:
@@ -210,6 +216,12 @@ class BenchWorkload:
         real = self.real
         made = pseudo_workload(self.name, real.documents, rng, True)
         return Judged(made, halved(made.queries, rng))
+
+
+def _machine(profile: HardwareProfile) -> dict[str, Any]:
+    """What rows with times have in common that were measured now."""
+    rates = {f"hardware.{name}": rate.median for name, rate in profile.rates.items()}
+    return {"hardware": profile.fingerprint, **rates}
 
 
 def _timed(row: Mapping[str, Any]) -> bool:

@@ -1,8 +1,8 @@
 """The noise floor of the measured table: by how much equal measurements differ.
 
 *Times* are taken in repeats. The noise of a metric is the distance of two repeats of one config
-over their mean, and its median and 90 % quantile over configs: a difference between two configs
-that is smaller is none.
+on one machine over their mean, and its median and 90 % quantile over configs: a difference between
+two configs that is smaller is none.
 
 *Quality* is deterministic, so what is uncertain is the choice of queries. Two disjoint halves of
 them are independent repeats: half the distance of their means is the standard error of the mean
@@ -34,6 +34,7 @@ TIMES = (
 """Columns that repeats measure anew."""
 
 _OF = ("workload", "part", "config")
+_MACHINE = "hardware"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,13 @@ def noise_floor(frame: polars.DataFrame, metrics: Iterable[str] = TIMES) -> dict
 
 
 def repeat_pairs(frame: polars.DataFrame, metric: str) -> polars.DataFrame:
-    """One row for every two consecutive repeats of a config: ``workload``, ``part``, ``config``,
-    ``first``, ``second`` and ``distance``, which is relative to their mean."""
+    """One row for every two consecutive repeats of a config on one machine: ``workload``, ``part``,
+    ``config``, ``first``, ``second`` and ``distance``, which is relative to their mean."""
     import polars as pl
 
-    some = frame.filter(pl.col(metric) > 0).select(*_OF, "repeat", metric)
+    some = frame.filter(pl.col(metric) > 0).select(*_OF, _MACHINE, "repeat", metric)
     later = some.with_columns(pl.col("repeat") - 1).rename({metric: "second"})
-    pairs = some.rename({metric: "first"}).join(later, on=[*_OF, "repeat"])
+    pairs = some.rename({metric: "first"}).join(later, on=[*_OF, _MACHINE, "repeat"])
     first, second = pl.col("first").cast(pl.Float64), pl.col("second").cast(pl.Float64)
     distance = 2 * (first - second).abs() / (first + second)
     return pairs.select(*_OF, "first", "second", distance.alias("distance"))

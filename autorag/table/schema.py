@@ -7,8 +7,8 @@ a quality measurement are. Times and counters are of the repeat. A column that d
 was not measured, is null.
 
 Beside the columns below there are ``feature.<name>`` for every workload feature,
-``hardware.<figure>`` for every figure of the machine's profile, and ``counter.<name>`` for every
-counter that the machine has, taken around the timed queries.
+``hardware.<figure>`` for every figure of the profile of the machine that times were taken on, and
+``counter.<name>`` for every counter that it has, taken around the timed queries.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _identity() -> Iterator[Column]:
     yield _text("config", "canonical JSON of the config")
     yield _count("repeat", "0, 1, ...: timed at different times, in processes of their own")
     yield _number("measured_at", "s", "when the times were taken, since the epoch")
-    yield _text("hardware", "fingerprint of the machine's profile")
+    yield _text("hardware", "fingerprint of the machine that times were taken on")
     yield _count("documents", "documents after subsampling")
     yield _count("timed_queries", "queries whose times were taken")
 

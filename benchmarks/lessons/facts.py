@@ -39,7 +39,7 @@ def contents(frame: pl.DataFrame) -> str:
     found = sizes(frame)
     configs = frame.select("part", "config").n_unique()
     twice = sum(s.repeats > 1 for s in found)
-    hardware = frame["hardware"].n_unique()
+    hardware = frame["hardware"].drop_nulls().n_unique()
     head = (
         f"{len(frame):,} rows: {len(found)} workloads of {len({s.corpus for s in found})} corpora "
         f"and {len({s.family for s in found})} families, {configs} configs, "

@@ -1,8 +1,8 @@
 """The quality part of the table as arrays: one row a workload, one column a config.
 
 Configs are those that any workload has, in one order for all; what a workload lacks is NaN there.
-Workloads whose times were not taken are left out. Times of the first repeat serve to choose, those
-of the last to judge (the same where there is one repeat only).
+Workloads whose times were not taken are left out. Times are of one machine a workload: the first
+repeat serves to choose, the last to judge (the same where there is one only).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Landscapes:
 
 def landscapes(frame: pl.DataFrame) -> Landscapes:
     """The landscapes of a table as ``read_table`` gives it."""
-    rows = timed(frame, "quality").with_columns(_context_tokens())
+    rows = on_one_machine(timed(frame, "quality")).with_columns(_context_tokens())
     first, last = (r.sort("workload", "config") for r in (first_repeat(rows), last_repeat(rows)))
     names = first["workload"].unique(maintain_order=True).to_list()
     ranking, limited = [f"{QUALITY}{view}" for view in VIEWS], list(LIMITED)
@@ -94,6 +94,12 @@ def first_repeat(rows: pl.DataFrame) -> pl.DataFrame:
 
 def last_repeat(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("repeat") == pl.col("repeat").max().over("config", "workload"))
+
+
+def on_one_machine(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of every workload that were timed on the machine of its first repeat."""
+    first = pl.col("hardware").sort_by("repeat").first().over("workload")
+    return rows.filter(pl.col("hardware") == first)
 
 
 def matrices(rows: pl.DataFrame, columns: Sequence[str]) -> tuple[list[Knobs], list[np.ndarray]]:

@@ -39,14 +39,21 @@ def test_three_repeats_are_two_pairs() -> None:
     assert noise_floor(table(Made("w", repeats=3)))["query_s"].pairs == 2 * 78
 
 
+def test_repeats_on_two_machines_are_no_pair() -> None:
+    last_elsewhere = polars.when(polars.col("repeat") == 2).then(polars.lit("other"))
+    frame = table(Made("w", repeats=3)).with_columns(
+        hardware=last_elsewhere.otherwise(polars.col("hardware"))
+    )
+    assert noise_floor(frame)["query_s"].pairs == 78
+
+
 times = st.floats(1e-3, 1e4)
 
 
 @given(times, times)
 def test_a_distance_is_relative_and_has_no_sign(one: float, other: float) -> None:
-    frame = polars.DataFrame(
-        {"workload": "w", "part": "quality", "config": "{}", "repeat": [0, 1], "x": [one, other]}
-    )
+    of = {"workload": "w", "part": "quality", "config": "{}", "hardware": "machine"}
+    frame = polars.DataFrame({**of, "repeat": [0, 1], "x": [one, other]})
     (distance,) = repeat_pairs(frame, "x")["distance"].to_list()
     swapped = frame.with_columns(x=polars.Series([other, one]))
     assert distance == pytest.approx(abs(one - other) / ((one + other) / 2))
