@@ -3,7 +3,8 @@
     autorag bench collect --workload NAME --table AGAIN     # in an empty AUTORAG_HOME, another day
     python -m benchmarks.table_again --table benchmarks/table --again AGAIN --workload NAME
 
-Quality and memory must be the same in every config. Times of the first repeats are compared: the
+Quality and memory must be the same in every config (on another make of CPU float arithmetic may
+differ in the last digits, and with it a rare tie). Times of the first repeats are compared: the
 distance of the two collections beside that of two repeats within one, the rank correlation over
 configs, and what the config regrets that one collection chooses under a bound on latency when the
 other judges it (regret is relative to the best and worst that hold the bound; both ways round).
@@ -65,11 +66,14 @@ def main() -> int:
 
 
 def differences(pairs: pl.DataFrame) -> Iterator[str]:
-    """Deterministic figures that differ in some config."""
+    """Deterministic figures that differ in some config, and by how much at most."""
     for name in SAME:
-        differs = ~pairs[name].eq_missing(pairs[f"{name} again"])
+        one, other = pairs[name], pairs[f"{name} again"]
+        differs = ~one.eq_missing(other)
         if differs.any():
-            yield f"{name} in {differs.sum()} configs"
+            numeric = one.dtype.is_numeric()
+            most = f" by at most {(one - other).abs().max():.2g}" if numeric else ""
+            yield f"{name} in {differs.sum()} configs{most}"
 
 
 def times(pairs: pl.DataFrame, first: pl.DataFrame) -> Iterator[tuple[object, ...]]:

@@ -34,13 +34,6 @@ TOPICS = (
 )
 
 
-@pytest.fixture(scope="module")
-def models(request: pytest.FixtureRequest) -> Path:
-    """Models that are made once per checkout."""
-    assert request.config.cache is not None
-    return request.config.cache.mkdir("autorag-models")
-
-
 def corpus(sentences: int = 4) -> list[Document]:
     """Two documents a topic."""
     return [

@@ -1,4 +1,4 @@
-"""Homes for the real commands: small documents, and models that are made once per checkout."""
+"""Homes for the real commands, and small documents."""
 
 from __future__ import annotations
 
@@ -11,22 +11,15 @@ from autorag.ports import SystemClock
 from collectors.hardware import Machine, measure_profile, read_identity
 from collectors.hardware.profile import profile_path, write_profile
 from collectors.hardware.sampling import QUICK
-from collectors.prepare import needs_preparation, prepare_models
 from tests.api.command import Command, write_workload
 
 
 @pytest.fixture(scope="session")
-def models(request: pytest.FixtureRequest) -> Path:
-    """Prepared models, and in ``hardware/`` a quick profile of this machine; kept in pytest's
-    cache, because making them takes half a minute. Of the processes that run tests one makes them.
-    """
-    assert request.config.cache is not None
-    folder = request.config.cache.mkdir("autorag-models")
-    with FileLock(folder / "lock"):
-        if needs_preparation(folder):
-            prepare_models(folder)
-        remember_profile(folder)
-    return folder
+def models(models: Path) -> Path:
+    """Prepared models, and in ``hardware/`` a quick profile of this machine."""
+    with FileLock(models / "lock"):
+        remember_profile(models)
+    return models
 
 
 def remember_profile(home: Path) -> None:

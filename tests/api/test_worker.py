@@ -220,6 +220,7 @@ def test_a_running_tune_can_be_cancelled_and_taken_up_again(place: Place) -> Non
         assert len({row[1] for row in place.trials()}) == 1
 
 
+@pytest.mark.slow
 def test_another_worker_finishes_what_a_killed_one_began(place: Place) -> None:
     job = place.enqueue("tune", place.app("shop", docs="docs"), **{**TINY, "trials": 5})
     with place.worker() as worker:
@@ -251,6 +252,7 @@ def test_a_worker_that_is_told_to_end_gives_its_job_back(place: Place) -> None:
     assert "failed" not in {row[-1] for row in place.trials()}
 
 
+@pytest.mark.slow
 def test_signals_to_all_its_processes_count_as_no_failure(place: Place) -> None:
     """As some supervisors end a service."""
     job = place.enqueue("tune", place.app("shop", docs="docs"), **LONG)

@@ -11,12 +11,6 @@ from autorag.pipeline.build import BuildContext
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models made on first use: the static one is distilled once a session."""
-    return tmp_path_factory.mktemp("models")
-
-
-@pytest.fixture(scope="session")
 def shared_context(tmp_path_factory: pytest.TempPathFactory, models: Path) -> BuildContext:
     """A context whose artifacts all tests share, for tests that do not look at reuse."""
     return BuildContext(ArtifactStore(tmp_path_factory.mktemp("artifacts")), models)

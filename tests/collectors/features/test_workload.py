@@ -230,11 +230,18 @@ def test_nothing_that_measures_is_named() -> None:
     assert not any(word in text for word in ("Measurement", "Trial", "TrialLog", "trials"))
 
 
+QUICK = ("clapnq_dev", "cosqa_code", "xquad_en")
+"""Real workloads that are described in seconds, prose and code; the others take longer."""
+
+
 def real_folders() -> list[Any]:
     root = os.environ.get("AUTORAG_WORKLOADS")
     folders = sorted(p.parent for p in Path(root).glob("*/corpus.jsonl")) if root else []
     skip = pytest.param(None, marks=pytest.mark.skip("AUTORAG_WORKLOADS names no workloads"))
-    return [pytest.param(f, id=f.name) for f in folders] or [skip]
+    slow = pytest.mark.slow
+    return [pytest.param(f, id=f.name, marks=() if f.name in QUICK else slow) for f in folders] or [
+        skip
+    ]
 
 
 @pytest.mark.workloads
