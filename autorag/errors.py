@@ -63,6 +63,10 @@ class PayloadTooLargeError(PayloadError):
     """A body above the limits."""
 
 
+class ModelError(InputError):
+    """A file that is no model of ours, is damaged, or was made for another schema."""
+
+
 class MeasurementError(AutoragError):
     """A configuration that could not be measured."""
 

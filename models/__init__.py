@@ -1,1 +1,1 @@
-"""Predictors: analytic, later learned."""
+"""Predictors: analytic, and learned on top of it."""

@@ -66,6 +66,25 @@ class Predictions:
     distances: Floats
     postings: Floats
 
+    def take(self, rows: Rows) -> Predictions:
+        """The configs at these indices ``(k,)``, in their order."""
+        stages, builds = (
+            {name: column.take(rows) for name, column in columns.items()}
+            for columns in (self.stage_ms, self.build_s)
+        )
+        return Predictions(
+            stages,
+            self.latency_ms.take(rows),
+            self.ttft_ms.take(rows),
+            self.token_ms.take(rows),
+            self.memory_mb.take(rows),
+            builds,
+            self.chunks.take(rows),
+            self.chunk_tokens.take(rows),
+            self.distances.take(rows),
+            self.postings.take(rows),
+        )
+
 
 class AnalyticModel:
     """Predicts for one machine.

@@ -1,0 +1,143 @@
+"""What models learn from: workloads whose configs were measured, as arrays.
+
+An example is one workload of the measured table or of the store. Its quality stands once per
+config, since it is deterministic; its times stand once per config, machine and repeat, beside what
+the analytic model predicts there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autorag.features import WorkloadFeatures
+from autorag.hardware import Identity
+from autorag.table.files import row_features, row_profile
+from autorag.table.schema import CONTEXTS, PSEUDO
+from models.analytic.columns import Floats
+from models.analytic.knobs import Knobs
+from models.analytic.shape import WorkloadShape
+from models.analytic.stages import AnalyticModel, Predictions
+from models.encoding import Matrix, encode_configs, encode_workload
+from models.ratios import CONTEXT_TOKENS, TIMES
+
+if TYPE_CHECKING:
+    import polars
+
+QUALITY = "ndcg_at_10"
+MEMORY = "memory_mb"
+_MEASURED = (QUALITY, *TIMES, MEMORY)
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Times of configs on one machine, in one repeat.
+
+    Attributes:
+        knobs: ``encode_configs``, ``(n, knobs)``.
+        measured: metric → value ``(n,)``, NaN where it was not measured; nDCG@10, times, memory
+            and context tokens.
+    """
+
+    machine: str
+    configs: tuple[Mapping[str, Any], ...]
+    knobs: Matrix
+    physics: Predictions
+    measured: Mapping[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One workload.
+
+    Attributes:
+        labelled: its queries are real; else they are sentences held out of its documents.
+        configs: those whose quality is known; ``knobs`` are theirs, ``(n, knobs)``.
+        quality: nDCG@10 ``(n,)``.
+        halves: the same on two halves of the queries, ``(2, n)``.
+        pseudo: the same on pseudo-queries; NaN where unknown.
+    """
+
+    workload: str
+    corpus: str
+    family: str
+    labelled: bool
+    features: WorkloadFeatures
+    configs: tuple[Mapping[str, Any], ...]
+    knobs: Matrix
+    quality: Floats
+    halves: Floats
+    pseudo: Floats
+    timed: tuple[Timed, ...]
+
+    @property
+    def described(self) -> Matrix:
+        """Its features as models read them."""
+        return encode_workload(self.features)
+
+
+def table_examples(table: polars.DataFrame, machines: Mapping[str, Identity]) -> list[Example]:
+    """The workloads of the quality part of a measured table."""
+    some = table.filter(part="quality").sort("workload", "config", "repeat")
+    return [_example(rows, machines) for _, rows in _grouped(some, "workload")]
+
+
+def _grouped(frame: polars.DataFrame, *by: str) -> Iterator[tuple[Any, polars.DataFrame]]:
+    yield from frame.group_by(*by, maintain_order=True)
+
+
+def _example(rows: polars.DataFrame, machines: Mapping[str, Identity]) -> Example:
+    import polars as pl
+
+    once = rows.unique("config", keep="first", maintain_order=True)
+    first = once.row(0, named=True)
+    features = row_features(first)
+    shape = WorkloadShape.from_features(features)
+    configs = _configs(once)
+    timed = rows.filter(pl.col("query_s").is_not_null())
+    return Example(
+        first["workload"],
+        first["corpus"],
+        first["family"],
+        first["query_source"] == "labelled",
+        features,
+        configs,
+        encode_configs(configs),
+        _column(once, QUALITY),
+        np.stack([_column(once, f"{QUALITY}.{half}") for half in "ab"]),
+        _column(once, f"{PSEUDO}{QUALITY}"),
+        tuple(_timed(some, machines, shape) for _, some in _grouped(timed, "hardware", "repeat")),
+    )
+
+
+def _timed(rows: polars.DataFrame, machines: Mapping[str, Identity], shape: WorkloadShape) -> Timed:
+    first = rows.row(0, named=True)
+    configs = _configs(rows)
+    physics = AnalyticModel(row_profile(first, machines)).predict(Knobs.of(configs), shape)
+    measured = {metric: _column(rows, metric) for metric in _MEASURED}
+    measured[CONTEXT_TOKENS] = _context_tokens(rows, configs)
+    return Timed(first["hardware"], configs, encode_configs(configs), physics, measured)
+
+
+def _configs(rows: polars.DataFrame) -> tuple[Mapping[str, Any], ...]:
+    return tuple(json.loads(config) for config in rows["config"])
+
+
+def _column(rows: polars.DataFrame, name: str) -> Floats:
+    import polars as pl
+
+    values = rows[name].cast(pl.Float64).fill_null(float("nan"))
+    return np.asarray(values.to_numpy(), dtype=np.float64)
+
+
+def _context_tokens(rows: polars.DataFrame, configs: Sequence[Mapping[str, Any]]) -> Floats:
+    """Tokens of as many contexts as each config says."""
+    counts = [config["generate.contexts"] for config in configs]
+    known = {n: _column(rows, f"context_tokens_{n}") for n in set(counts) & set(CONTEXTS)}
+    return np.array(
+        [known[n][i] if n in known else np.nan for i, n in enumerate(counts)], dtype=np.float64
+    )

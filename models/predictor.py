@@ -1,0 +1,128 @@
+"""Predictions of configs on a workload: physics, trees and landscapes put together.
+
+A prediction is made for a pool of configs. Each has a value per metric, an interval from residuals
+on left-out corpora, and together a chance of holding all bounds of an objective. Where it comes
+from is said: ``same_workload`` when the workload is one that was learned from, ``transferred``
+otherwise, ``analytic`` on a machine that was not learned from: its times are those that its profile
+gives and what was learned on others, and no residual tells how far off that is.
+
+Whether the workload is like those that were learned from is a question of its own: its
+*strangeness* is the distance of its features to the nearest known corpus over the largest such
+distance among the known ones, so that above 1 it is farther out than any of them is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from autorag.errors import InputError
+from autorag.features import WorkloadFeatures
+from autorag.hardware import HardwareProfile
+from autorag.objective import Objective
+from models.analytic.columns import Floats
+from models.analytic.shape import WorkloadShape
+from models.analytic.stages import AnalyticModel, Predictions
+from models.calibration import ADDED
+from models.candidates import Candidates
+from models.encoding import Matrix, encode_workload
+from models.examples import MEMORY, QUALITY
+from models.quality import Quality, QualityPool
+from models.ratios import time_rows
+from models.training import LEARNED, ModelSet
+
+Provenance = Literal["same_workload", "transferred", "analytic"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A workload on a machine, and what is known of it by measurement.
+
+    Attributes:
+        landmarks: index of a candidate → nDCG@10 measured on it.
+    """
+
+    features: WorkloadFeatures
+    profile: HardwareProfile
+    landmarks: Mapping[int, float] = field(default_factory=dict)
+
+
+class Predictor:
+    """Predicts for the configs of one pool.
+
+    The landscapes are laid over the pool once; a task then takes a product of small matrices, the
+    analytic model, and the trees of the targets that are asked for.
+    """
+
+    def __init__(self, models: ModelSet, pool: Candidates) -> None:
+        self.models = models
+        self.pool = pool
+        self._quality: QualityPool = models.quality.over(pool.rows)
+
+    def on(self, task: Task) -> Predicted:
+        """Predictions of all configs on a task.
+
+        Raises:
+            InputError: the features or the profile lack what physics needs.
+        """
+        shape = WorkloadShape.from_features(task.features)
+        physics = AnalyticModel(task.profile).predict(self.pool.knobs, shape)
+        features = encode_workload(task.features)
+        quality = self._quality.predict(features, task.landmarks)
+        return Predicted(self.models, self.pool, task, features, physics, quality)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predictions of the ``n`` configs of a pool on a task, made as they are asked for."""
+
+    models: ModelSet
+    pool: Candidates
+    task: Task
+    features: Matrix
+    physics: Predictions
+    quality: Quality
+
+    def metric(self, name: str, rows: np.ndarray) -> Floats:
+        """Values ``(k,)`` of a metric of ``PREDICTED`` at these indices ``(k,)``."""
+        if name == QUALITY:
+            return self.quality.value.take(rows)
+        if name == MEMORY:
+            return self.physics.memory_mb.take(rows)
+        if name not in LEARNED:
+            raise InputError(f"{name} is not predicted", key="metric", value=name)
+        knobs = self.pool.rows[rows]
+        some = self.physics.take(rows)
+        trees = time_rows(knobs, self.features, some)
+        return self.models.ratios.predict(knobs, trees, some, name)
+
+    def interval(self, name: str, value: float) -> tuple[float, float]:
+        """The ends of the interval of a predicted value."""
+        low, high = self.models.residuals.interval(name)
+        if name in ADDED:
+            return value + low, value + high
+        return value * float(np.exp(low)), value * float(np.exp(high))
+
+    def chance(self, objective: Objective, rows: np.ndarray) -> Floats:
+        """The chance ``(k,)`` that configs hold all bounds, which are on metrics of
+        ``PREDICTED``."""
+        names = dict.fromkeys(slo.metric for slo in objective.slos)
+        values = {name: self.metric(name, rows) for name in names}
+        return self.models.residuals.chance(values, objective.slos, len(rows))
+
+    @property
+    def provenance(self) -> Provenance:
+        if self.task.profile.fingerprint not in self.models.machines:
+            return "analytic"
+        every = self.models.quality.features
+        known = any(np.array_equal(f, self.features, equal_nan=True) for f in every)
+        return "same_workload" if known else "transferred"
+
+    @cached_property
+    def strangeness(self) -> float:
+        """How far the workload is from those that were learned from; above 1 it is unlike them."""
+        return self.models.quality.strangeness(self.features)
