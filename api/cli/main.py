@@ -128,6 +128,48 @@ def measure(
 
 
 @app.command()
+def recommend(
+    docs: Docs = None,
+    queries: Queries = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help='"max|min METRIC [subject to METRIC <=|>= NUMBER, ...]" of predicted metrics. '
+            "Default: max ndcg_at_10 subject to latency_p95_ms <= 100, context_tokens <= 2000."
+        ),
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="A set of models. Default: the one that ships.")
+    ] = None,
+    alternatives: Annotated[int, typer.Option(min=0, max=20, help="Further configs.")] = 4,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Predict a config for your documents in seconds, without measuring any."""
+    from autorag.objective import DEFAULT_OBJECTIVE, parse_objective
+
+    wanted = parse_objective(objective) if objective is not None else DEFAULT_OBJECTIVE
+    from api.cli.recommend import run_recommend
+
+    run_recommend(docs, queries, wanted, models, 1 + alternatives, seed, as_json)
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Argument(help="Where the set of models goes.")],
+    table: Annotated[Path, typer.Option(help="Folder of a measured table.")] = Path(
+        "benchmarks/table"
+    ),
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train models on a measured table."""
+    from api.cli.train import run_train
+
+    run_train(table, out, seed, as_json)
+
+
+@app.command()
 def profile(
     again: Annotated[bool, typer.Option(help="Measure, also when a profile is there.")] = False,
     plot: Annotated[

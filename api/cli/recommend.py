@@ -1,0 +1,79 @@
+"""``autorag recommend``: what models predict to be best, without measuring."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from api.cli.console import LiveProgress, progress_console
+from api.settings import Settings
+from api.wiring import hardware_profile, load_workload, make_parts, make_space, workload_features
+from autorag.metrics import METRICS
+from autorag.objective import Objective
+from models.calibration import COVERAGE
+from models.candidates import Candidates
+from models.files import SHIPPED, read_models
+from models.predictor import Predictor, Task
+from models.ranking import check_predictable
+from models.recommendation import Answer, recommend
+
+INTERVAL = f"{COVERAGE:.0%} interval"
+
+
+def run_recommend(
+    docs: Path | None,
+    queries: Path | None,
+    objective: Objective,
+    models: Path | None,
+    count: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Predict the best configs for documents, without measuring any."""
+    check_predictable(objective)
+    known, about = read_models(models or SHIPPED)
+    parts = make_parts(Settings.from_environment(), seed)
+    console = progress_console(quiet=as_json)
+    workload = load_workload(docs, queries, parts)
+    with LiveProgress(console) as progress:
+        profile = hardware_profile(parts, progress.progress)
+        features = workload_features(workload, parts)
+    pool = Candidates.of(make_space(), seed=seed)
+    answer = recommend(Predictor(known, pool).on(Task(features, profile)), objective, count)
+    if as_json:
+        row = {**_told(answer), "models": about, "workload": workload.summary()}
+        Console(soft_wrap=True).print_json(json.dumps(row), indent=None)
+    else:
+        _print(answer, Console())
+
+
+def _told(answer: Answer) -> dict[str, Any]:
+    best, *others = (r.to_json() for r in answer.recommended)
+    return {
+        "recommended": best,
+        "alternatives": others,
+        "source": "models",
+        "reason": answer.reason,
+        "sure": answer.sure,
+        "strangeness": round(answer.strangeness, 3),
+        "alike": {name: round(weight, 3) for name, weight in answer.alike.items()},
+    }
+
+
+def _print(answer: Answer, console: Console) -> None:
+    best = answer.recommended[0]
+    console.print(escape(answer.reason), highlight=False)
+    table = Table()
+    for heading in ("metric", "predicted", INTERVAL, "unit"):
+        table.add_column(heading, justify="left" if heading in ("metric", "unit") else "right")
+    for name, (value, low, high) in best.predicted.items():
+        table.add_row(name, f"{value:.4g}", f"{low:.3g} … {high:.3g}", METRICS[name].unit)
+    console.print(table)
+    for reason in best.reasons:
+        console.print(f"  {escape(str(reason))}", highlight=False)
+    console.print_json(json.dumps(best.config.to_json()))
