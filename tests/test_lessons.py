@@ -172,6 +172,8 @@ def test_machines_are_compared_config_by_config() -> None:
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells == ["w", "B / A", "78", "×2.00", "", "×2.00", "", "2.00–2.00", "1.000"]
     assert between(frame) == ONE_MACHINE
+    others = second.with_columns(part=pl.lit("generation"))
+    assert between(pl.concat([frame, others])) == ONE_MACHINE
 
 
 def test_pseudo_workloads_are_learned_from_and_not_judged() -> None:

@@ -56,6 +56,8 @@ def _compared(frame: pl.DataFrame) -> Iterator[tuple[object, ...]]:
         there = [m for m in named if m in rows["hardware"]]
         for one, other in combinations(there, 2):
             pairs = _first(rows, one).join(_first(rows, other), on=["part", "config"])
+            if pairs.is_empty():
+                continue
             ratios = {n: _ratio(pairs, n) for n in STAGES}
             middle = [_median(r) for r in ratios.values()]
             low, high = np.quantile(ratios["latency_p50_ms"], (0.1, 0.9))
