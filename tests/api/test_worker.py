@@ -149,6 +149,7 @@ def test_jobs_are_done_one_after_the_other(place: Place) -> None:
     assert place.left() == []
 
 
+@pytest.mark.slow
 def test_a_tune_tells_how_far_it_is_and_gives_way_to_others(place: Place) -> None:
     job = place.enqueue("tune", place.app("shop", docs="docs"), **LONG)
     with place.worker():
@@ -206,6 +207,7 @@ def test_what_is_better_becomes_a_revision(place: Place) -> None:
     assert place.database.read(lambda s: s.apps.get("shop")).settings == new.config
 
 
+@pytest.mark.slow
 def test_a_running_tune_can_be_cancelled_and_taken_up_again(place: Place) -> None:
     job = place.enqueue("tune", place.app("shop", docs="docs"), **LONG)
     with place.worker():
@@ -240,6 +242,7 @@ def test_another_worker_finishes_what_a_killed_one_began(place: Place) -> None:
     assert {row[-1] for row in rows} == {"finished"}
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_end_gives_its_job_back(place: Place) -> None:
     job = place.enqueue("tune", place.app("shop", docs="docs"), **LONG)
     with place.worker() as worker:
