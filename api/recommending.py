@@ -1,18 +1,23 @@
-"""The use case behind ``/v1/recommend``: the best measured config, else the default."""
+"""The use case behind ``/v1/recommend``: the best measured config, else what models predict to be
+best, else the default."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
+from api.predicting import Predictions
 from api.spaces import Spaces
 from autorag.apps import App
-from autorag.errors import ConfigError
+from autorag.errors import ConfigError, InputError
+from autorag.features import WorkloadFeatures
+from autorag.hardware import HardwareProfile
 from autorag.hashing import address
-from autorag.objective import Objective, parse_objective
+from autorag.objective import DEFAULT_OBJECTIVE, Objective, parse_objective
 from autorag.space import Config, Space
 from store.database import Session
 
@@ -33,13 +38,33 @@ class Question:
     Attributes:
         app: whose workload it is, None for one that is only described.
         objective: None for that of the app.
-        features: of the workload, as JSON.
+        features: of the workload, as JSON; None for those that the app registered.
+        hardware: profile of the machine, as JSON; None for that of the app.
         alternatives: how many further configs are wanted.
     """
 
     app: str | None
     objective: Objective | None
     features: Mapping[str, Any] | None
+    hardware: Mapping[str, Any] | None
+    alternatives: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known when a question is answered.
+
+    Attributes:
+        ranked: configs that were measured, the best first.
+        profile: of the machine.
+    """
+
+    space: Space
+    objective: Objective
+    ranked: Ranked
+    features: Mapping[str, Any] | None
+    profile: HardwareProfile | None
+    workload: Mapping[str, Any]
     alternatives: int
 
 
@@ -52,27 +77,65 @@ class Recommender:
         self._ranked: OrderedDict[Hashable, Ranked] = OrderedDict()
         self._lock = Lock()
 
-    def recommend(self, session: Session, question: Question) -> dict[str, Any]:
-        """The answer, as the route gives it; its config is always one of the space.
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Those of the models that ship."""
+        return Predictions(self._spaces.reference)
+
+    def look(self, session: Session, question: Question) -> Found:
+        """Find what is known.
 
         Raises:
             NotFoundError: no such app.
+            InputError: the hardware is no profile.
         """
+        given = question.hardware
+        profile = None if given is None else HardwareProfile.from_json(given)
+        objective, features = question.objective, question.features
         if question.app is None:
-            config = self._spaces.reference.default().to_json()
-            why = "no model is trained, and nothing was measured on a workload without an app"
-            return _answer([_unmeasured(config)], "default", why, {"features": question.features})
+            space, goal = self._spaces.reference, objective or DEFAULT_OBJECTIVE
+            workload: dict[str, Any] = {"features": features}
+            return Found(space, goal, (), features, profile, workload, question.alternatives)
         app = session.apps.get(question.app)
-        objective = question.objective or parse_objective(app.objective)
-        workload = {"app": app.name, "features": question.features or app.features}
-        ranked = self._rank(session, app, objective)
-        if not ranked:
-            config = self._spaces.of(app).default().to_json()
-            why = "nothing was measured on this app's workload, and no model is trained"
-            return _answer([_unmeasured(config)], "default", why, workload)
-        shown = [_measured(*pair, objective) for pair in ranked[: 1 + question.alternatives]]
-        why = f"the best of {len(ranked)} configs measured on this app's workload for: {objective}"
-        return _answer(shown, "measured", why, workload)
+        goal, features = objective or parse_objective(app.objective), features or app.features
+        if profile is None and app.hardware is not None:
+            profile = session.hosts.profile(app.hardware)
+        workload = {"app": app.name, "features": features}
+        space, ranked = self._spaces.of(app), self._rank(session, app, goal)
+        return Found(space, goal, ranked, features, profile, workload, question.alternatives)
+
+    def answer(self, found: Found) -> dict[str, Any]:
+        """The answer, as the route gives it; its config is always one of the space."""
+        if found.ranked:
+            shown = [_measured(*p, found.objective) for p in found.ranked[: 1 + found.alternatives]]
+            known = f"the best of {len(found.ranked)} configs measured on this app's workload"
+            return _answer(shown, "measured", f"{known} for: {found.objective}", found.workload)
+        missing = [name for name in ("features", "profile") if getattr(found, name) is None]
+        if missing:
+            why = f"nothing was measured, and to predict, {' and '.join(missing)} are needed"
+            return self._default(found, why)
+        try:
+            return self._predicted(found)
+        except InputError as error:
+            return self._default(found, f"nothing was measured, and nothing predicted: {error}")
+
+    def _predicted(self, found: Found) -> dict[str, Any]:
+        """
+        Raises:
+            InputError: models cannot answer.
+        """
+        assert found.features is not None
+        assert found.profile is not None
+        features = WorkloadFeatures.from_json(found.features)
+        told = self.predictions.recommend(
+            found.space, features, found.profile, found.objective, 1 + found.alternatives
+        )
+        shown = [{"measured": {}, **one.to_json()} for one in told.recommended]
+        return _answer(shown, "models", told.reason, found.workload, sure=told.sure)
+
+    def _default(self, found: Found, why: str) -> dict[str, Any]:
+        config = found.space.default().to_json()
+        return _answer([_unmeasured(config)], "default", why, found.workload)
 
     def _rank(self, session: Session, app: App, objective: Objective) -> Ranked:
         """Configs of the app's space that were measured, the best first."""
@@ -114,6 +177,7 @@ def _measured(config: Config, metrics: Metrics, objective: Objective) -> dict[st
         "config": config.to_json(),
         "measured": dict(metrics),
         "predicted": {},
+        "chance": None,
         "provenance": "measured",
         "reasons": missed or ["it holds every bound of the objective"],
     }
@@ -124,13 +188,19 @@ def _unmeasured(config: dict[str, Any]) -> dict[str, Any]:
         "config": config,
         "measured": {},
         "predicted": {},
+        "chance": None,
         "provenance": "default",
         "reasons": ["it is the default of every setting"],
     }
 
 
 def _answer(
-    ranked: Sequence[dict[str, Any]], source: str, reason: str, workload: Mapping[str, Any]
+    ranked: Sequence[dict[str, Any]],
+    source: str,
+    reason: str,
+    workload: Mapping[str, Any],
+    *,
+    sure: bool | None = None,
 ) -> dict[str, Any]:
     best, *others = ranked
     return {
@@ -138,5 +208,6 @@ def _answer(
         "alternatives": others,
         "source": source,
         "reason": reason,
+        "sure": sure,
         "workload": dict(workload),
     }

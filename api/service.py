@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from api.attribution import Attribution
 from api.http.callers import Callers
@@ -39,6 +40,10 @@ READY_WITHIN_S = 5.0
 MOST_DISOWNING = 2
 """Apps whose telemetry is made nobody's at the same time."""
 
+COMPUTERS = 2
+"""Threads for what takes the CPU."""
+
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -53,6 +58,7 @@ class Service:
     clock: Clock
     database: Database
     reads: Reads
+    computing: ThreadPoolExecutor
     telemetry: TelemetryStore
     ingest: Ingest
     attribution: Attribution
@@ -75,6 +81,10 @@ class Service:
     async def write(self, work: Callable[[Session], T]) -> T:
         """Run work in a transaction; when it returns, everything is on disk."""
         return await asyncio.wrap_future(self.database.submit(work))
+
+    async def compute(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Do work that takes the CPU for a while, a few at a time."""
+        return await asyncio.wrap_future(self.computing.submit(work, *arguments, **named))
 
     async def check_url(self, url: str, key: str) -> None:
         """Refuse a URL that this service must not call.
@@ -124,6 +134,7 @@ async def running_service(
             clock,
             database,
             reads,
+            stack.enter_context(_computing()),
             telemetry,
             stack.enter_context(Ingest(telemetry, attribution, hardware)),
             attribution,
@@ -144,6 +155,14 @@ async def running_service(
         ):
             stack.push_async_callback(_stop, asyncio.create_task(_named(work)))
         yield service
+
+
+@contextmanager
+def _computing() -> Iterator[ThreadPoolExecutor]:
+    """Threads whose work nobody waits for at the end."""
+    threads = ThreadPoolExecutor(COMPUTERS, "computing")
+    yield threads
+    threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def _named(work: Coroutine[Any, Any, None]) -> None:

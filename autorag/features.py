@@ -350,6 +350,8 @@ FEATURES: tuple[Feature, ...] = tuple(
 )
 """Every feature, in the order of :meth:`WorkloadFeatures.vector`."""
 
+_OF_GROUP = {name: [f for f in FEATURES if f.group == name] for name in GROUPS}
+
 
 def schema_address() -> str:
     """Identifies the names, units, order and definitions, for models that were trained on them."""
@@ -410,7 +412,7 @@ class WorkloadFeatures:
             raise InputError("features without 'values'", key="values", value=values)
         values = dict(values)
         groups = {
-            name: group(**{f.name: _number(f.name, values) for f in _declared(group, name)})
+            name: group(**{f.name: _number(f.name, values) for f in _OF_GROUP[name]})
             for name, group in GROUPS.items()
         }
         if values:

@@ -9,7 +9,10 @@ Poisson arrivals for ``--seconds``, over kept-alive connections, in ``--repeats`
 * ``ceiling``: the same framework and server with a route that returns a constant, alone;
 * ``poll``: ``GET …/settings`` of one of 20 apps, half of them with the current ETag (304);
 * ``recommend``: ``POST /v1/recommend`` for an app with ``--trials`` measured trials;
-* ``mixed``: both, half and half; and the same while a worker does a tune (``--tune DOCS``).
+* ``predict``: the same for a workload that is only described: features near those of a workload of
+  the measured table, other ones in every request, and the profile of a machine;
+* ``mixed``: polls and recommends, half and half; and the same while a worker does a tune
+  (``--tune DOCS``).
 
 ``ingest``: ``--senders`` closed loops post OTLP requests, more than the service takes at once, and
 send again what was answered with 503 (after ``Retry-After``) or not at all; at the end every span
@@ -42,6 +45,8 @@ from typing import Any
 
 import httpx2
 import psutil
+
+from autorag.table.files import read_machines, read_table, row_features, row_profile
 
 SCRIPT = Path(sys.executable).with_name("autorag")
 KEY = "benchmark-key-of-24-characters"
@@ -95,6 +100,11 @@ def main() -> None:
         polls, asks = poller(apps, rng), asker(apps, rng)
         rounds(arguments, "poll", port, process, polls, rng)
         rounds(arguments, "recommend", port, process, asks, rng)
+        predicts = predictor(arguments.table, rng)
+        began = time.perf_counter()
+        call(port, "POST", "/v1/recommend", json.loads(predicts()[3]))
+        print(f"  the first prediction took {time.perf_counter() - began:.1f} s")
+        rounds(arguments, "predict", port, process, predicts, rng)
         mixed = _either(polls, asks, rng)
         rounds(arguments, "mixed", port, process, mixed, rng)
         ingest(arguments, port, Path(folder))
@@ -234,6 +244,22 @@ def asker(apps: Sequence[tuple[str, str]], rng: random.Random) -> Callable[[], R
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     body = json.dumps({"app": name}).encode()
     return lambda: ("POST", "/v1/recommend", headers, body)
+
+
+def predictor(table: Path, rng: random.Random) -> Callable[[], Request]:
+    """Recommends for workloads that are only described."""
+    machines = read_machines(table)
+    rows = read_table(table).filter(part="quality", repeat=0).unique("workload").to_dicts()
+    known = [(row_features(r).values(), row_profile(r, machines)) for r in rows if r["hardware"]]
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+
+    def make() -> Request:
+        features, profile = rng.choice(known)
+        near = {k: v and v * rng.uniform(0.9, 1.1) for k, v in features.items()}
+        body = {"features": {"schema": 1, "values": near}, "hardware": profile.to_json()}
+        return "POST", "/v1/recommend", headers, json.dumps(body).encode()
+
+    return make
 
 
 def _either(
@@ -458,6 +484,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--senders", type=int, default=96)
     parser.add_argument("--requests", type=int, default=600)
     parser.add_argument("--minutes", type=int, default=0)
+    parser.add_argument("--table", type=Path, default=Path("benchmarks/table"))
     parser.add_argument("--tune", type=Path, help="a folder of documents to tune meanwhile")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ ADDED = ("ndcg_at_10",)
 """Metrics whose residual is a difference; those of the others are log ratios."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Residuals:
     """Joint residuals of left-out corpora.
 
@@ -62,7 +63,13 @@ class Residuals:
     def interval(self, metric: str) -> tuple[float, float]:
         """What is added to a prediction to get the ends of its interval of ``COVERAGE``; infinite
         where too few corpora tell of the metric."""
-        column = self.values[:, self.metrics.index(metric)]
+        return self._intervals[metric]
+
+    @cached_property
+    def _intervals(self) -> dict[str, tuple[float, float]]:
+        return {name: self._interval(self.values[:, i]) for i, name in enumerate(self.metrics)}
+
+    def _interval(self, column: Floats) -> tuple[float, float]:
         known = np.isfinite(column)
         corpora = self.corpora[known]
         count = len(np.unique(corpora))

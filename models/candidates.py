@@ -7,18 +7,20 @@ to have: an index that has to be trained needs so many vectors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autorag.pipeline.index import points_needed
+from autorag.errors import ConfigError
 from autorag.space import Config, Space
 from autorag.table.design import designed
 from models.analytic.columns import Floats
 from models.analytic.knobs import Knobs
+from models.analytic.retrieval import points_needed
 from models.encoding import Matrix, encode_configs, only_choices
 
 DRAWN = 3000
@@ -30,27 +32,43 @@ MARGIN = 1.3
 
 @dataclass(frozen=True)
 class Candidates:
-    """``n`` configs of one space."""
+    """``n`` configs of a space.
+
+    Attributes:
+        configs: the default first.
+        run: the same as the reference pipeline runs them: knobs that the space lacks have their
+            defaults.
+    """
 
     configs: tuple[Config, ...]
+    run: tuple[Config, ...]
 
     @classmethod
-    def of(cls, space: Space, *, seed: int, drawn: int = DRAWN) -> Candidates:
-        """The default first, then the designed ones, then those drawn; each once."""
+    def of(
+        cls, space: Space, reference: Space | None = None, *, seed: int, drawn: int = DRAWN
+    ) -> Candidates:
+        """The default, the designed configs, and others drawn at random; each once.
+
+        Args:
+            reference: the space of the reference pipeline, where ``space`` has a part of its knobs.
+        """
         rng = np.random.default_rng(seed)
-        found = dict.fromkeys([space.default(), *_of_the_table(space)])
+        whole = reference or space
+        found = dict.fromkeys([space.default(), *_of_the_table(space, whole)])
         found |= dict.fromkeys(space.sample(rng) for _ in range(drawn))
-        return cls(tuple(found))
+        configs = tuple(found)
+        run = configs if whole is space else tuple(whole.config({}, base=c) for c in configs)
+        return cls(configs, run)
 
     @cached_property
     def knobs(self) -> Knobs:
         """As the analytic models read them."""
-        return Knobs.of(self.configs)
+        return Knobs.of(self.run)
 
     @cached_property
     def rows(self) -> Matrix:
         """As trees read them, ``(n, knobs)``."""
-        return encode_configs(self.configs)
+        return encode_configs(self.run)
 
     @cached_property
     def changes(self) -> NDArray[np.int64]:
@@ -64,12 +82,17 @@ class Candidates:
 
     def trainable(self, chunks: Floats) -> NDArray[np.bool_]:
         """Whether so many chunks ``(n,)`` are enough for each config's index, ``(n,)``."""
-        enough = np.ones(len(self.configs), dtype=bool)
-        for i in np.flatnonzero(~self.knobs.kind.among("", "flat", "hnsw")):
-            kind, points = str(self.configs[i]["index.kind"]), int(chunks[i] / MARGIN)
-            enough[i] = points >= points_needed(kind, float(self.knobs.nlist[i]), points)
-        return enough
+        points = np.floor(chunks / MARGIN)
+        return np.asarray(points >= points_needed(self.knobs, points)) | ~self.knobs.dense
 
 
-def _of_the_table(space: Space) -> Sequence[Config]:
-    return [*designed("quality", space), *designed("index", space)]
+def _of_the_table(space: Space, reference: Space) -> Sequence[Config]:
+    """The designed configs, as far as the space goes."""
+    found = [*designed("quality", reference), *designed("index", reference)]
+    return found if space is reference else list(_as_in(space, found))
+
+
+def _as_in(space: Space, configs: Sequence[Config]) -> Iterator[Config]:
+    for config in configs:
+        with suppress(ConfigError):
+            yield space.config({}, base=config)

@@ -61,7 +61,7 @@ class Predictor:
     def __init__(self, models: ModelSet, pool: Candidates) -> None:
         self.models = models
         self.pool = pool
-        self._quality: QualityPool = models.quality.over(pool.rows)
+        self._laid = models.quality.over(pool.rows)
 
     def on(self, task: Task) -> Predicted:
         """Predictions of all configs on a task.
@@ -72,8 +72,8 @@ class Predictor:
         shape = WorkloadShape.from_features(task.features)
         physics = AnalyticModel(task.profile).predict(self.pool.knobs, shape)
         features = encode_workload(task.features)
-        quality = self._quality.predict(features, task.landmarks)
-        return Predicted(self.models, self.pool, task, features, physics, quality)
+        quality = self._laid.predict(features, task.landmarks)
+        return Predicted(self.models, self.pool, self._laid, task, features, physics, quality)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class Predicted:
 
     models: ModelSet
     pool: Candidates
+    laid: QualityPool
     task: Task
     features: Matrix
     physics: Predictions

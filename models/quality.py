@@ -9,7 +9,7 @@ if one more landmark had shown nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -48,7 +48,7 @@ class QualityModel:
     def over(self, rows: Matrix) -> QualityPool:
         """The landscapes at these configs ``(n, knobs)``: made once, used for many workloads."""
         effects = np.stack([one.trees.predict(rows) for one in self.landscapes])
-        return QualityPool(self, effects)
+        return QualityPool(self, rows, effects)
 
     @cached_property
     def features(self) -> Matrix:
@@ -72,10 +72,17 @@ class QualityModel:
 
 @dataclass(frozen=True)
 class QualityPool:
-    """The effects of ``n`` configs on every known workload, ``(workloads, n)``."""
+    """The quality of ``n`` configs on every known workload.
+
+    Attributes:
+        rows: the configs, ``(n, knobs)``.
+        effects: ``(workloads, n)``.
+    """
 
     model: QualityModel
+    rows: Matrix
     effects: Floats
+    _shared: dict[int, Floats] = field(default_factory=dict, repr=False)
 
     @cached_property
     def values(self) -> Floats:
@@ -84,6 +91,19 @@ class QualityPool:
         best = np.array([one.best for one in self.model.landscapes])[:, None]
         values: Floats = worst + (best - worst) * self.effects
         return values
+
+    def contributions(self, candidate: int) -> Floats:
+        """What each column of a config adds to its nDCG@10 on every known workload, ``(workloads,
+        knobs)``; kept, since few configs are ever the best."""
+        found = self._shared.get(candidate)
+        if found is None:
+            row = self.rows[candidate : candidate + 1]
+            parts = [
+                (x.best - x.worst) * x.trees.contributions(row)[0, :-1]
+                for x in self.model.landscapes
+            ]
+            found = self._shared.setdefault(candidate, np.stack(parts))
+        return found
 
     def predict(self, features: Matrix, landmarks: Mapping[int, float] | None = None) -> Quality:
         """Quality on a workload.

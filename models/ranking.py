@@ -27,7 +27,7 @@ RANKED = (QUALITY, "recall_at_1", "recall_at_5", "recall_at_10", "mrr_at_10")
 SURE = 0.9
 """Least joint chance of holding all bounds."""
 
-BLOCK = 512
+BLOCK = 128
 
 A_CHANGE = 0.003
 """What one more changed knob has to be worth: a share of the way from the worst to the best config,

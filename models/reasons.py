@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autorag.space import Config
-from models.encoding import DENSE_WEIGHT, DIMENSIONS, KNOB_COLUMNS, encode_configs
+from models.encoding import DENSE_WEIGHT, DIMENSIONS, KNOB_COLUMNS
 from models.predictor import Predicted
 
 LEAST = 0.002
@@ -53,28 +53,26 @@ class Reason:
         return f"{self.knob} {self.before} → {self.after}: {self.ndcg:+.3f} nDCG@10"
 
 
-def reasons(predicted: Predicted, before: Config, after: Config, most: int = 3) -> list[Reason]:
-    """The knobs that make the difference, the largest first."""
-    moved = contributions(predicted, before, after)
+def reasons(predicted: Predicted, before: int, after: int, most: int = 3) -> list[Reason]:
+    """The knobs that make the difference between two candidates, the largest first."""
+    one, other = (predicted.pool.run[i] for i in (before, after))
     found = [
-        Reason(knob, before.get(knob), after.get(knob), value)
-        for knob, value in moved.items()
-        if before.get(knob) != after.get(knob) and abs(value) >= LEAST
+        Reason(knob, one.get(knob), other.get(knob), value)
+        for knob, value in contributions(predicted, before, after).items()
+        if one.get(knob) != other.get(knob) and abs(value) >= LEAST
     ]
     return sorted(found, key=lambda r: -abs(r.ndcg))[:most]
 
 
-def contributions(predicted: Predicted, before: Config, after: Config) -> Mapping[str, float]:
+def contributions(predicted: Predicted, before: int, after: int) -> Mapping[str, float]:
     """Knob → what its change adds to the predicted nDCG@10."""
-    rows = encode_configs([before, after])
-    total = np.zeros(rows.shape[1])
-    landscapes = predicted.models.quality.landscapes
-    for landscape, weight in zip(landscapes, predicted.quality.alike.values(), strict=True):
-        shared = landscape.trees.contributions(rows)[:, :-1]
-        total += weight * (landscape.best - landscape.worst) * (shared[1] - shared[0])
+    one, other = (predicted.pool.run[i] for i in (before, after))
+    weights = np.array([*predicted.quality.alike.values()])
+    laid = predicted.laid
+    total = weights @ (laid.contributions(after) - laid.contributions(before))
     found: dict[str, float] = {}
     for column, value in zip(_owners(), total.tolist(), strict=True):
-        knob = _changed(column, before, after)
+        knob = _changed(column, one, other)
         found[knob] = found.get(knob, 0.0) + value
     return found
 

@@ -9,7 +9,7 @@ too little was learned for a chance to be relied on, a sentence says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from autorag.objective import Objective
 from autorag.space import Config
 from models.examples import QUALITY
 from models.predictor import Predicted
-from models.ranking import RANKED, Chosen, Ranking, check_predictable, rank
+from models.ranking import RANKED, Ranking, check_predictable, rank
 from models.ratios import TOTALS
 from models.reasons import Reason, reasons
 from models.training import PREDICTED
@@ -87,7 +87,7 @@ def recommend(predicted: Predicted, objective: Objective, count: int) -> Answer:
     doubts = _doubts(predicted, objective, ranking)
     weights = sorted(predicted.quality.alike.items(), key=lambda pair: -pair[1])[:3]
     return Answer(
-        tuple(_told(predicted, chosen) for chosen in ranking.chosen),
+        tuple(_told(predicted, ranking)),
         not doubts,
         _reason(objective, ranking, doubts),
         predicted.strangeness,
@@ -119,17 +119,23 @@ def _reason(objective: Objective, ranking: Ranking, doubts: Sequence[str]) -> st
     return f"{found}; measure before relying on it: {'; '.join(doubts)}" if doubts else found
 
 
-def _told(predicted: Predicted, chosen: Chosen) -> Recommended:
-    config = predicted.pool.configs[chosen.candidate]
-    row = np.array([chosen.candidate])
-    values = {name: float(predicted.metric(name, row)[0]) for name in PREDICTED}
-    told = {
-        name: (value, *_within(name, *predicted.interval(name, value)))
-        for name, value in values.items()
-        if not math.isnan(value)
-    }
-    why = reasons(predicted, predicted.pool.configs[DEFAULT_CANDIDATE], config)
-    return Recommended(config, told, chosen.chance, predicted.provenance, tuple(why))
+def _told(predicted: Predicted, ranking: Ranking) -> Iterator[Recommended]:
+    rows = np.array([chosen.candidate for chosen in ranking.chosen])
+    values = {name: predicted.metric(name, rows) for name in PREDICTED}
+    for i, chosen in enumerate(ranking.chosen):
+        mine = {name: float(column[i]) for name, column in values.items()}
+        told = {
+            name: (value, *_within(name, *predicted.interval(name, value)))
+            for name, value in mine.items()
+            if not math.isnan(value)
+        }
+        yield Recommended(
+            predicted.pool.configs[chosen.candidate],
+            told,
+            chosen.chance,
+            predicted.provenance,
+            tuple(reasons(predicted, DEFAULT_CANDIDATE, chosen.candidate)),
+        )
 
 
 def _within(name: str, low: float, high: float) -> tuple[float, float]:

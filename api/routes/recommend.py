@@ -36,7 +36,8 @@ class ConfigView(View):
 
     config: dict[str, Any]
     measured: dict[str, float]
-    predicted: dict[str, dict[str, float]]
+    predicted: dict[str, dict[str, float | None]]
+    chance: float | None
     provenance: str
     reasons: list[str]
 
@@ -48,6 +49,7 @@ class Recommendation(View):
     alternatives: list[ConfigView]
     source: str
     reason: str
+    sure: bool | None
     workload: dict[str, Any]
 
 
@@ -57,7 +59,8 @@ class Recommendation(View):
     responses={200: {"model": Recommendation}, **errors(404, *WITH_BODY)},
 )
 async def recommend_config(body: Asked, caller: Anyone, service: ServiceOf) -> Response:
-    """Recommend a config: the best that was measured on the app's workload, else the default."""
+    """Recommend a config: the best that was measured on the app's workload, else what models
+    predict to be best from features and hardware, else the default."""
     app = body.app or caller.key.app
     if app is not None:
         allow(caller, app, "recommend")
@@ -65,6 +68,7 @@ async def recommend_config(body: Asked, caller: Anyone, service: ServiceOf) -> R
     if features is not None:
         WorkloadFeatures.from_json(features)
     objective = parse_objective(body.objective) if body.objective is not None else None
-    question = Question(app, objective, features, body.alternatives)
-    answer = await service.read(lambda session: service.recommender.recommend(session, question))
-    return json_answer(200, answer)
+    hardware = None if body.hardware is None else body.hardware.model_dump()
+    question = Question(app, objective, features, hardware, body.alternatives)
+    found = await service.read(lambda session: service.recommender.look(session, question))
+    return json_answer(200, await service.compute(service.recommender.answer, found))

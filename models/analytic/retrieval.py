@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autorag.pipeline.index import HNSW_KINDS, IVF_KINDS
+from autorag.pipeline.index import HNSW_KINDS, IVF_KINDS, POINTS_PER_CELL, PQ_BITS
 from autorag.pipeline.transformer import MINILM_DIM
 from models.analytic import intensity
 from models.analytic.columns import Columns, Floats
@@ -100,6 +100,15 @@ def fetched(knobs: Knobs, chunks: Floats) -> Floats:
 def cell_count(factor: Floats, chunks: Floats) -> Floats:
     """Cells of an index: ``autorag.pipeline.index.cells`` of arrays."""
     return np.maximum(1.0, np.rint(factor * np.sqrt(np.rint(chunks))))
+
+
+def points_needed(knobs: Knobs, points: Floats) -> Floats:
+    """Vectors that builds need to train on: ``autorag.pipeline.index.points_needed`` of arrays."""
+    cells = POINTS_PER_CELL * cell_count(knobs.nlist, points)
+    needed = np.where(knobs.kind.among(*IVF_KINDS), cells, 1.0)
+    codes = np.where(knobs.kind.among("ivf_pq_fastscan"), POINTS_PER_CELL * 2.0**PQ_BITS, 1.0)
+    most: Floats = np.maximum(needed, codes)
+    return most
 
 
 def probed_share(cells: Floats, nprobe: Floats, imbalance: float) -> Floats:

@@ -7,10 +7,14 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autorag.errors import InputError
 from autorag.objective import parse_objective
+from autorag.pipeline.index import points_needed
 from autorag.space import Config
+from models.analytic import retrieval
 from models.candidates import Candidates
 from models.predictor import Predicted, Predictor, Task
 from models.ranking import A_CHANGE, SURE, rank
@@ -158,14 +162,26 @@ def test_an_index_that_cannot_be_trained_is_not_recommended() -> None:
     assert kinds == {None, "flat", "hnsw", "hnsw_sq8"}
 
 
+def between(before: Config, after: Config) -> Predicted:
+    """Two candidates, 0 and 1."""
+    pool = Candidates((before, after), (before, after))
+    return Predictor(trained(), pool).on(predicted().task)
+
+
+@given(st.integers(1, 20_000))
+def test_as_many_points_as_the_index_needs(points: int) -> None:
+    pool = predictor().pool
+    found = retrieval.points_needed(pool.knobs, np.full(len(pool.configs), float(points)))
+    for config, needed in list(zip(pool.configs, found, strict=True))[::7]:
+        kind = str(config.get("index.kind", "flat"))
+        assert needed == points_needed(kind, float(config.get("index.nlist", 1.0)), points)
+
+
 def test_reasons_add_up() -> None:
-    some = predicted()
-    before, after = SPACE.default(), SPACE.config({"rerank.model": "maxsim", "chunk.tokens": 64})
-    moved = contributions(some, before, after)
-    pool = Predictor(trained(), Candidates((before, after))).on(some.task)
-    difference = pool.quality.value[1] - pool.quality.value[0]
-    assert sum(moved.values()) == pytest.approx(difference, abs=1e-4)
-    told = reasons(some, before, after)
+    some = between(SPACE.default(), SPACE.config({"rerank.model": "maxsim", "chunk.tokens": 64}))
+    difference = some.quality.value[1] - some.quality.value[0]
+    assert sum(contributions(some, 0, 1).values()) == pytest.approx(difference, abs=1e-4)
+    told = reasons(some, 0, 1)
     assert told[0].knob == "rerank.model"
     assert str(told[0]).startswith("rerank.model none → maxsim: +0.")
 
@@ -193,10 +209,10 @@ def test_features_that_physics_needs_are_named() -> None:
 
 
 def test_what_a_choice_activates_is_its_doing() -> None:
-    moved = contributions(
-        predicted(), SPACE.default(), SPACE.config({"rerank.model": "maxsim", "rerank.depth": 50})
-    )
+    reranked = SPACE.config({"rerank.model": "maxsim", "rerank.depth": 50})
+    moved = contributions(between(SPACE.default(), reranked), 0, 1)
     assert moved["rerank.model"] > 0.02
     assert "rerank.depth" not in moved
-    words = contributions(predicted(), SPACE.default(), SPACE.config({"retrieve.mode": "lexical"}))
-    assert not {"embed.model", "embed.dim", "index.kind", "retrieve.alpha"} & words.keys()
+    words = SPACE.config({"retrieve.mode": "lexical"})
+    moved = contributions(between(SPACE.default(), words), 0, 1)
+    assert not {"embed.model", "embed.dim", "index.kind", "retrieve.alpha"} & moved.keys()

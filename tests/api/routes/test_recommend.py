@@ -1,0 +1,111 @@
+"""Recommending for a workload that nobody measured: by models, else the default."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import pytest
+
+from api.wiring import make_space
+from tests.api.routes.conftest import Register, ok, refused
+from tests.autorag.machines import profile
+from tests.models.learned import Imagined
+
+FEATURES = Imagined("asked", 0.4).features
+PART = ["retrieve.mode", "retrieve.alpha", "retrieve.k", "rerank.model", "rerank.depth"]
+
+
+def asked(client: httpx2.Client, **more: Any) -> dict[str, Any]:
+    body = {"features": FEATURES.to_json(), "hardware": profile().to_json(), **more}
+    answer: dict[str, Any] = ok(client.post("/v1/recommend", json=body))
+    return answer
+
+
+def test_features_and_hardware_are_enough(admin: httpx2.Client) -> None:
+    answer = asked(admin, alternatives=2)
+    assert answer["source"] == "models"
+    assert len(answer["alternatives"]) == 2
+    for one in (answer["recommended"], *answer["alternatives"]):
+        assert make_space().valid(one["config"])
+        assert one["measured"] == {}
+        assert one["predicted"]["latency_p95_ms"]["value"] <= 100
+        assert one["predicted"]["context_tokens"]["value"] <= 2000
+        assert one["chance"] >= 0.9
+        assert one["provenance"] == "analytic"
+    assert answer["sure"] is False
+    assert "no times were learned on this machine" in answer["reason"]
+
+
+def test_the_objective_decides(admin: httpx2.Client) -> None:
+    usual, fast = (
+        asked(admin, objective=goal)["recommended"]
+        for goal in ("max ndcg_at_10", "max ndcg_at_10 subject to latency_p95_ms <= 2")
+    )
+    assert fast["predicted"]["latency_p95_ms"]["value"] <= 2
+    assert usual["predicted"]["latency_p95_ms"]["value"] > 2
+    assert usual["reasons"]
+
+
+def test_the_same_question_gets_the_same_answer(admin: httpx2.Client) -> None:
+    assert asked(admin) == asked(admin)
+
+
+@pytest.mark.parametrize("missing", ["features", "hardware"])
+def test_without_either_the_default_is_given(admin: httpx2.Client, missing: str) -> None:
+    answer = asked(admin, **{missing: None})
+    assert answer["source"] == "default"
+    assert {"features": "features", "hardware": "profile"}[missing] in answer["reason"]
+    assert answer["recommended"]["config"] == make_space().default().to_json()
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"objective": "max answer_f1"}, "answer_f1"),
+        ({"objective": "max ndcg_at_10 subject to ttft_p95_ms <= 9"}, "ttft_p95_ms"),
+        (
+            {"features": replace(FEATURES, corpus=replace(FEATURES.corpus, tokens=None)).to_json()},
+            "tokens",
+        ),
+        ({"hardware": replace(profile(), rates={}).to_json()}, "hardware profile has no"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said(
+    admin: httpx2.Client, more: dict[str, Any], named: str
+) -> None:
+    answer = asked(admin, **more)
+    assert answer["source"] == "default"
+    assert named in answer["reason"]
+    assert (answer["sure"], answer["alternatives"]) == (None, [])
+
+
+def test_an_app_is_recommended_for_what_it_registered(register: Register) -> None:
+    """In its own space: here some knobs of the reference pipeline."""
+    app = register(space={"reference": PART})
+    ok(app.client.put(app.url("/workload"), json={"features": FEATURES.to_json()}))
+    ok(app.client.put(app.url("/hardware"), json=profile().to_json()))
+    answer = ok(app.client.post("/v1/recommend", json={}))
+    assert answer["source"] == "models"
+    for one in (answer["recommended"], *answer["alternatives"]):
+        assert set(one["config"]) <= set(PART)
+    assert answer["recommended"]["config"]["rerank.model"] == "maxsim"
+
+
+def test_knobs_that_models_do_not_know_are_named(register: Register) -> None:
+    knobs = [{"name": "search.good", "type": "bool"}]
+    app = register(space={"knobs": knobs})
+    answer = ok(
+        app.client.post(
+            "/v1/recommend",
+            json={"features": FEATURES.to_json(), "hardware": profile().to_json()},
+        )
+    )
+    assert answer["source"] == "default"
+    assert "search.good" in answer["reason"]
+
+
+def test_a_profile_that_is_none_is_refused(admin: httpx2.Client) -> None:
+    body = {"features": FEATURES.to_json(), "hardware": {"identity": {}}}
+    refused(admin.post("/v1/recommend", json=body), 422)
