@@ -17,7 +17,7 @@ from collectors.otlp.body import JSON, PROTOBUF
 from tests.api.routes.conftest import refused
 
 SEED = 1
-EXAMPLES = {"operator": 2, "app": 3, "nobody": 2}
+EXAMPLES = {"operator": 4, "app": 4, "nobody": 2}
 PHASES = {"operator": ("examples", "coverage", "fuzzing", "stateful"), "app": ("fuzzing",)}
 NOTHING_YET = {
     "GET /v1/apps/{app}/restarts/{restart}",
