@@ -26,8 +26,6 @@ TOTAL = "latency"
 TIMES = tuple(f"{what}_{q}_ms" for what in (TOTAL, *STAGES) for q in ("p50", "p95"))
 CONTEXT_TOKENS = "context_tokens"
 TOTALS = (f"{TOTAL}_p50_ms", f"{TOTAL}_p95_ms")
-TARGETS = (*TIMES, CONTEXT_TOKENS)
-"""What ratios are known of."""
 
 WORKLOAD = ("documents", "query_tokens_p50", "vocabulary_words", "document_tokens_p50")
 """Features that matter beside what the analytic model makes of them."""
