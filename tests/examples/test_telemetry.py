@@ -1,7 +1,9 @@
 """What the real apps measure themselves is what arrives at the real service.
 
-Durations agree within 5 % or 1 ms in the median over the questions: a single span may hold a pause
-of the scheduler that the app's own stopwatch, inside it, does not see.
+Durations are compared question by question. The span of a stage holds the app's own stopwatch, so
+it is never shorter; how much longer it is, is what the instrumentation takes (at most 5 % or 1 ms)
+and any pause of the scheduler between the two clocks, so the question with the least difference
+tells. The app's stopwatch of the whole question holds the root span.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from statistics import median
 from typing import Any
 
 import pytest
@@ -21,6 +22,9 @@ from tests.api.serving import Serving, bare_command, serving
 from tests.examples.running import APPS, run_app, telemetry_to
 
 QUESTIONS = 4
+SLEW = 1 + 500e-6
+"""Spans tell the time of day, which may run so much faster or slower than the app's stopwatch while
+the system's clock is being set right."""
 STAGES = {
     "langchain": {"retrieve", "rerank", "generate"},
     "langchain-openllmetry": {"retrieve", "rerank", "generate"},
@@ -81,6 +85,12 @@ def _arrived(service: Serving, trace_ids: list[str]) -> Observed:
     return found
 
 
+def _nearest(own: list[float], theirs: list[float], least_ms: float) -> bool:
+    """Whether the question whose two clocks are nearest has them within 5 % or ``least_ms``."""
+    inner, outer = min(zip(own, theirs, strict=True), key=lambda pair: abs(pair[0] - pair[1]))
+    return outer == pytest.approx(inner, rel=0.05, abs=least_ms)
+
+
 def test_the_stages_are_those_that_the_app_has_spans_for(
     told: tuple[str, list[Any], Observed],
 ) -> None:
@@ -92,11 +102,19 @@ def test_the_stages_are_those_that_the_app_has_spans_for(
 
 def test_durations_are_those_that_the_app_measured(told: tuple[str, list[Any], Observed]) -> None:
     app, printed, arrived = told
-    for stage in STAGES[app] | {"total"}:
-        place = ("request" if stage == "total" else stage, "duration_ms")
-        own = median(p["stages"][stage] for p in printed)
-        theirs = median(arrived[p["trace_id"]][place] for p in printed)
-        assert theirs == pytest.approx(own, rel=0.05, abs=1.0), stage
+    for stage in STAGES[app]:
+        own = [p["stages"][stage] for p in printed]
+        theirs = [arrived[p["trace_id"]][stage, "duration_ms"] for p in printed]
+        assert all(inner <= outer * SLEW for inner, outer in zip(own, theirs, strict=True)), stage
+        assert _nearest(own, theirs, 1.0), stage
+
+
+def test_the_whole_is_what_the_app_measured(told: tuple[str, list[Any], Observed]) -> None:
+    _, printed, arrived = told
+    own = [p["stages"]["total"] for p in printed]
+    theirs = [arrived[p["trace_id"]]["request", "duration_ms"] for p in printed]
+    assert all(inner <= outer * SLEW for inner, outer in zip(theirs, own, strict=True))
+    assert _nearest(own, theirs, 1.0)
 
 
 def test_counts_are_those_that_the_app_counted(told: tuple[str, list[Any], Observed]) -> None:
@@ -126,8 +144,9 @@ def test_the_first_token_is_told_where_the_instrumentation_tells_it(
     if app != "llamaindex":
         assert told_ms == [None] * QUESTIONS
         return
-    own = median(p["first_token_ms"] for p in printed)
-    assert median(filter(None, told_ms)) == pytest.approx(own, rel=0.05, abs=2.0)
+    own = [p["first_token_ms"] for p in printed]
+    assert None not in told_ms
+    assert _nearest(own, told_ms, 2.0)
 
 
 def test_who_sent_it_is_known(told: tuple[str, list[Any], Observed], service: Serving) -> None:
