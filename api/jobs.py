@@ -8,6 +8,9 @@ A *tune* of an app takes
   (500), ``seed`` (0);
 * ``apply``: whether a better config is proposed as a revision (true).
 
+A *train* takes ``seed`` (0) and ``promote``: whether a set of models that is not worse goes into
+production (true).
+
 A *prune* takes nothing. It deletes what is older than is kept.
 """
 
@@ -46,6 +49,7 @@ _TUNE_TAKES = (
     "seed",
     "apply",
 )
+_TRAIN_TAKES = ("seed", "promote")
 
 Make = Callable[[Session], Mapping[str, Any]]
 
@@ -90,6 +94,9 @@ def check_arguments(kind: JobKind, arguments: Mapping[str, Any]) -> dict[str, An
     given = Given("arguments", arguments)
     if kind == "tune":
         return _tune_arguments(given.only(_TUNE_TAKES))
+    if kind == "train":
+        given = given.only(_TRAIN_TAKES)
+        return {"seed": _seed(given), "promote": given.at("promote", True).flag()}
     if given.names():
         raise given.at(given.names()[0]).refused(f"a {kind} job takes no arguments")
     return {}
@@ -140,6 +147,10 @@ def run(context: JobContext) -> Mapping[str, Any]:
         from api.tune_job import run_tune
 
         return run_tune(context)
+    if context.job.kind == "train":
+        from api.train_job import run_train
+
+        return run_train(context)
     return run_prune(context)
 
 
@@ -165,9 +176,13 @@ def _tune_arguments(given: Given) -> dict[str, Any]:
         "budget": _budget(given.at("budget", 600)),
         "strategy": given.at("strategy", "greedy").one_of(STRATEGIES),
         "max_queries": _whole(given.at("max_queries", 500), 2, MOST_QUERIES),
-        "seed": _whole(given.at("seed", 0), 0, LARGEST_SEED),
+        "seed": _seed(given),
         "apply": given.at("apply", True).flag(),
     }
+
+
+def _seed(given: Given) -> int:
+    return _whole(given.at("seed", 0), 0, LARGEST_SEED)
 
 
 def _objective(given: Given) -> str | None:

@@ -1,20 +1,27 @@
-"""What the service predicts without measuring: the models that ship, laid over a space once.
+"""What the service predicts without measuring: the models in production, laid over spaces.
 
 Choosing the candidates of a space and laying the landscapes over them takes seconds and is kept; a
-prediction takes milliseconds. Models are read when they are asked for the first time.
+prediction takes milliseconds. Models are read when they are asked for the first time. When another
+set goes into production it is read and laid over the same spaces behind, while the old one answers;
+then it takes over at once. One that cannot be read does not take over, and that is said.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
-from autorag.errors import InputError
+from api.model_registry import Registry
+from autorag.errors import InputError, ModelError
 from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
 from autorag.hashing import address
+from autorag.model_sets import SHIPPED_VERSION, ModelSetRow
 from autorag.objective import Objective
 from autorag.space import Space, space_to_json
 
@@ -23,10 +30,26 @@ if TYPE_CHECKING:
     from models.recommendation import Answer
     from models.training import ModelSet
 
+log = logging.getLogger(__name__)
+
 KEPT = 8
 """Spaces whose candidates are kept: some ten megabytes each."""
 
 SEED = 0
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A set of models, laid over the spaces that were asked for last.
+
+    Attributes:
+        trouble: why another set, which is in production, does not answer.
+    """
+
+    version: int
+    models: ModelSet
+    trouble: str | None
+    laid: OrderedDict[str, Predictor] = field(default_factory=OrderedDict)
 
 
 class Predictions:
@@ -36,10 +59,11 @@ class Predictions:
         reference: the space of the reference pipeline.
     """
 
-    def __init__(self, reference: Space) -> None:
+    def __init__(self, reference: Space, registry: Registry) -> None:
         self._reference = reference
-        self._models: ModelSet | None = None
-        self._laid: OrderedDict[str, Predictor] = OrderedDict()
+        self._registry = registry
+        self._current: Loaded | None = None
+        self._wanted: int | None = None
         self._lock = Lock()
 
     def recommend(
@@ -49,8 +73,12 @@ class Predictions:
         profile: HardwareProfile,
         objective: Objective,
         count: int,
-    ) -> Answer:
-        """The best ``count`` configs of a space by prediction.
+        production: ModelSetRow | None,
+    ) -> tuple[Answer, Loaded]:
+        """The best ``count`` configs of a space by prediction, and by what.
+
+        Args:
+            production: the set that is to answer, None for the one that ships.
 
         Raises:
             InputError: the space has knobs, the objective metrics that models do not know, or the
@@ -66,26 +94,66 @@ class Predictions:
                 key="space",
                 value=foreign[0],
             )
-        return recommend(self._over(space).on(Task(features, profile)), objective, count)
+        loaded = self._loaded(production)
+        answer = recommend(self._over(loaded, space).on(Task(features, profile)), objective, count)
+        return answer, loaded
 
     @cached_property
     def _known(self) -> set[str]:
         return {knob.name for knob in self._reference}
 
-    def _over(self, space: Space) -> Predictor:
+    def _loaded(self, production: ModelSetRow | None) -> Loaded:
+        """The set that answers: the one in production, or the one before it while that is read."""
+        wanted = _version(production)
+        with self._lock:
+            if self._current is None:
+                self._current, self._wanted = self._read(production), wanted
+            elif self._wanted != wanted:
+                self._wanted = wanted
+                work = production, dict(self._current.laid)
+                Thread(target=self._take_over, args=work, name="models", daemon=True).start()
+            return self._current
+
+    def _take_over(self, production: ModelSetRow | None, laid: Mapping[str, Predictor]) -> None:
+        """Read another set, lay it over the same candidates, and let it answer."""
+        from models.predictor import Predictor
+
+        loaded = self._read(production)
+        for name, old in laid.items():
+            loaded.laid[name] = Predictor(loaded.models, old.pool)
+        with self._lock:
+            if self._wanted == _version(production):
+                self._current = loaded
+        log.info("models: version %d answers", loaded.version)
+
+    def _read(self, production: ModelSetRow | None) -> Loaded:
+        """A set; the one that ships where it cannot be read."""
+        try:
+            models, _ = self._registry.read(production)
+        except ModelError as error:
+            if production is None:
+                raise
+            log.error("models: version %d cannot be read: %s", production.version, error)
+            models, _ = self._registry.read(None)
+            trouble = f"the models in production ({production.version}) cannot be read"
+            return Loaded(SHIPPED_VERSION, models, trouble)
+        return Loaded(_version(production), models, None)
+
+    def _over(self, loaded: Loaded, space: Space) -> Predictor:
         """The predictor of a space; whoever comes while it is made waits."""
         from models.candidates import Candidates
-        from models.files import SHIPPED, read_models
         from models.predictor import Predictor
 
         name = address(space_to_json(space))
         with self._lock:
-            if name not in self._laid:
-                if self._models is None:
-                    self._models, _ = read_models(SHIPPED)
+            if name not in loaded.laid:
                 pool = Candidates.of(space, self._reference, seed=SEED)
-                self._laid[name] = Predictor(self._models, pool)
-            self._laid.move_to_end(name)
-            while len(self._laid) > KEPT:
-                self._laid.popitem(last=False)
-            return self._laid[name]
+                loaded.laid[name] = Predictor(loaded.models, pool)
+            loaded.laid.move_to_end(name)
+            while len(loaded.laid) > KEPT:
+                loaded.laid.popitem(last=False)
+            return loaded.laid[name]
+
+
+def _version(production: ModelSetRow | None) -> int:
+    return SHIPPED_VERSION if production is None else production.version

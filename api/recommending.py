@@ -10,6 +10,7 @@ from functools import cached_property
 from threading import Lock
 from typing import Any
 
+from api.model_registry import Registry
 from api.predicting import Predictions
 from api.spaces import Spaces
 from autorag.apps import App
@@ -17,6 +18,7 @@ from autorag.errors import ConfigError, InputError
 from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
 from autorag.hashing import address
+from autorag.model_sets import ModelSetRow
 from autorag.objective import DEFAULT_OBJECTIVE, Objective, parse_objective
 from autorag.space import Config, Space
 from store.database import Session
@@ -57,6 +59,7 @@ class Found:
     Attributes:
         ranked: configs that were measured, the best first.
         profile: of the machine.
+        production: the set of models that is to answer, None for the one that ships.
     """
 
     space: Space
@@ -66,21 +69,23 @@ class Found:
     profile: HardwareProfile | None
     workload: Mapping[str, Any]
     alternatives: int
+    production: ModelSetRow | None
 
 
 class Recommender:
     """Answers, and keeps what it ranked last: ranking hundreds of configs for every request would
     cost more than all else."""
 
-    def __init__(self, spaces: Spaces) -> None:
+    def __init__(self, spaces: Spaces, registry: Registry) -> None:
         self._spaces = spaces
+        self._registry = registry
         self._ranked: OrderedDict[Hashable, Ranked] = OrderedDict()
         self._lock = Lock()
 
     @cached_property
     def predictions(self) -> Predictions:
-        """Those of the models that ship."""
-        return Predictions(self._spaces.reference)
+        """Those of the models in production."""
+        return Predictions(self._spaces.reference, self._registry)
 
     def look(self, session: Session, question: Question) -> Found:
         """Find what is known.
@@ -92,17 +97,18 @@ class Recommender:
         given = question.hardware
         profile = None if given is None else HardwareProfile.from_json(given)
         objective, features = question.objective, question.features
+        asked = question.alternatives, session.model_sets.production()
         if question.app is None:
             space, goal = self._spaces.reference, objective or DEFAULT_OBJECTIVE
             workload: dict[str, Any] = {"features": features}
-            return Found(space, goal, (), features, profile, workload, question.alternatives)
+            return Found(space, goal, (), features, profile, workload, *asked)
         app = session.apps.get(question.app)
         goal, features = objective or parse_objective(app.objective), features or app.features
         if profile is None and app.hardware is not None:
             profile = session.hosts.profile(app.hardware)
         workload = {"app": app.name, "features": features}
         space, ranked = self._spaces.of(app), self._rank(session, app, goal)
-        return Found(space, goal, ranked, features, profile, workload, question.alternatives)
+        return Found(space, goal, ranked, features, profile, workload, *asked)
 
     def answer(self, found: Found) -> dict[str, Any]:
         """The answer, as the route gives it; its config is always one of the space."""
@@ -127,11 +133,18 @@ class Recommender:
         assert found.features is not None
         assert found.profile is not None
         features = WorkloadFeatures.from_json(found.features)
-        told = self.predictions.recommend(
-            found.space, features, found.profile, found.objective, 1 + found.alternatives
+        told, by = self.predictions.recommend(
+            found.space,
+            features,
+            found.profile,
+            found.objective,
+            1 + found.alternatives,
+            found.production,
         )
         shown = [{"measured": {}, **one.to_json()} for one in told.recommended]
-        return _answer(shown, "models", told.reason, found.workload, sure=told.sure)
+        reason = told.reason if by.trouble is None else f"{told.reason}; {by.trouble}"
+        workload = found.workload
+        return _answer(shown, "models", reason, workload, sure=told.sure, models=by.version)
 
     def _default(self, found: Found, why: str) -> dict[str, Any]:
         config = found.space.default().to_json()
@@ -201,6 +214,7 @@ def _answer(
     workload: Mapping[str, Any],
     *,
     sure: bool | None = None,
+    models: int | None = None,
 ) -> dict[str, Any]:
     best, *others = ranked
     return {
@@ -209,5 +223,6 @@ def _answer(
         "source": source,
         "reason": reason,
         "sure": sure,
+        "models": models,
         "workload": dict(workload),
     }

@@ -21,6 +21,7 @@ from api.http.threads import Reads, apart
 from api.http.url_checks import UrlChecks
 from api.http.watch import Watch
 from api.ingest import Ingest
+from api.model_registry import Registry
 from api.recommending import Recommender
 from api.settings import Settings
 from api.settling import keep_settling
@@ -64,6 +65,7 @@ class Service:
     attribution: Attribution
     spaces: Spaces
     recommender: Recommender
+    registry: Registry
     watch: Watch
     polls: Polls
     urls: UrlChecks
@@ -127,7 +129,7 @@ async def running_service(
         database = Database(control, clock, stack.enter_context(BatchWriter(control)))
         reads = stack.enter_context(Reads(database))
         telemetry = TelemetryStore(kept, stack.enter_context(BatchWriter(kept)), clock)
-        attribution, spaces = Attribution(), Spaces()
+        attribution, spaces, registry = Attribution(), Spaces(), Registry(settings.home)
         keys = KeyRing(reads, clock)
         service = Service(
             settings,
@@ -139,7 +141,8 @@ async def running_service(
             stack.enter_context(Ingest(telemetry, attribution, hardware)),
             attribution,
             spaces,
-            Recommender(spaces),
+            Recommender(spaces, registry),
+            registry,
             Watch(reads),
             Polls(clock),
             UrlChecks(Outbound(settings.allowed_networks)),

@@ -20,6 +20,7 @@ from autorag.features import FEATURES, WorkloadFeatures
 from autorag.pipeline.embedders import EMBEDDERS
 from autorag.pipeline.index import KINDS
 from autorag.pipeline.space import BUILT_IN_RERANKERS, FULL
+from models.analytic.columns import Floats
 
 Matrix = NDArray[np.float32]
 
@@ -92,6 +93,16 @@ def choices_in(rows: Matrix) -> frozenset[str]:
     most = np.max(rows[:, _FIRST_CHOICE:], axis=0, initial=0.0)
     names = KNOB_COLUMNS[_FIRST_CHOICE:]
     return frozenset(name for name, value in zip(names, most, strict=True) if value > 0)
+
+
+CHOICE_FLAGS: tuple[str, ...] = (*KNOB_COLUMNS[_FIRST_CHOICE:], "dense", "lexical")
+"""What :func:`choice_flags` tells of a config."""
+
+
+def choice_flags(rows: Matrix) -> Floats:
+    """What runs in configs ``(n, columns)``: 0 or 1, ``(n, len(CHOICE_FLAGS))``."""
+    weight = rows[:, [KNOB_COLUMNS.index(DENSE_WEIGHT)]]
+    return np.hstack([rows[:, _FIRST_CHOICE:], weight == 1.0, weight == 0.0]).astype(np.float64)
 
 
 def only_choices(rows: Matrix, known: Collection[str]) -> NDArray[np.bool_]:

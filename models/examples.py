@@ -8,11 +8,12 @@ the analytic model predicts there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autorag.features import WorkloadFeatures
 from autorag.hardware import Identity
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 QUALITY = "ndcg_at_10"
 MEMORY = "memory_mb"
-_MEASURED = (QUALITY, *TIMES, MEMORY)
+MEASURED = (QUALITY, *TIMES, MEMORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Timed:
         knobs: ``encode_configs``, ``(n, knobs)``.
         measured: metric → value ``(n,)``, NaN where it was not measured; nDCG@10, times, memory
             and context tokens.
+        measured_at: seconds since the epoch, ``(n,)``.
     """
 
     machine: str
@@ -48,6 +50,18 @@ class Timed:
     knobs: Matrix
     physics: Predictions
     measured: Mapping[str, Floats]
+    measured_at: Floats
+
+    def take(self, rows: NDArray[np.intp]) -> Timed:
+        """Some of the configs, by index."""
+        return Timed(
+            self.machine,
+            tuple(self.configs[i] for i in rows),
+            self.knobs[rows],
+            self.physics.take(rows),
+            {metric: values[rows] for metric, values in self.measured.items()},
+            self.measured_at[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +100,26 @@ def table_examples(table: polars.DataFrame, machines: Mapping[str, Identity]) ->
     return [_example(rows, machines) for _, rows in _grouped(some, "workload")]
 
 
+def taken_until(examples: Iterable[Example], moment: float) -> list[Example]:
+    """Examples with the times that were taken until a moment, in seconds since the epoch; those
+    that have none are left out."""
+    return _taken(examples, lambda at: at <= moment)
+
+
+def taken_after(examples: Iterable[Example], moment: float) -> list[Example]:
+    """Examples with the times that were taken later."""
+    return _taken(examples, lambda at: at > moment)
+
+
+def _taken(examples: Iterable[Example], wanted: Callable[[Floats], NDArray[Any]]) -> list[Example]:
+    found = []
+    for example in examples:
+        some = [(t, np.flatnonzero(wanted(t.measured_at))) for t in example.timed]
+        if timed := tuple(t.take(rows) for t, rows in some if rows.size):
+            found.append(replace(example, timed=timed))
+    return found
+
+
 def _grouped(frame: polars.DataFrame, *by: str) -> Iterator[tuple[Any, polars.DataFrame]]:
     yield from frame.group_by(*by, maintain_order=True)
 
@@ -118,9 +152,10 @@ def _timed(rows: polars.DataFrame, machines: Mapping[str, Identity], shape: Work
     first = rows.row(0, named=True)
     configs = _configs(rows)
     physics = AnalyticModel(row_profile(first, machines)).predict(Knobs.of(configs), shape)
-    measured = {metric: _column(rows, metric) for metric in _MEASURED}
+    measured = {metric: _column(rows, metric) for metric in MEASURED}
     measured[CONTEXT_TOKENS] = _context_tokens(rows, configs)
-    return Timed(first["hardware"], configs, encode_configs(configs), physics, measured)
+    moments = _column(rows, "measured_at")
+    return Timed(first["hardware"], configs, encode_configs(configs), physics, measured, moments)
 
 
 def _configs(rows: polars.DataFrame) -> tuple[Mapping[str, Any], ...]:

@@ -27,7 +27,8 @@ from autorag.hashing import address
 from models.analytic.columns import Floats
 from models.boosting import Trees
 from models.calibration import Residuals
-from models.encoding import KNOB_COLUMNS
+from models.encoding import CHOICE_FLAGS, KNOB_COLUMNS
+from models.hosts import HostEffect
 from models.landscapes import Landscape
 from models.quality import QualityModel
 from models.ratios import COLUMNS, RatioModel
@@ -36,12 +37,12 @@ from models.training import LEARNED, PREDICTED, ModelSet
 SHIPPED = Path(__file__).with_name("shipped.zip")
 """The set that comes with the project, trained on the measured table in ``benchmarks/table``."""
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 MOST_BYTES = 256_000_000
 """Of a file, and of what it unpacks to."""
 
-SCHEMA = address([KNOB_COLUMNS, COLUMNS, schema_address()])[:16]
+SCHEMA = address([KNOB_COLUMNS, COLUMNS, CHOICE_FLAGS, schema_address()])[:16]
 """Identifies the columns that models read, their order and what the features mean."""
 
 _BROKEN = (
@@ -123,7 +124,11 @@ def _manifest(models: ModelSet) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "schema": SCHEMA,
-        "machines": sorted(models.machines),
+        "machines": sorted(models.ratios.machines),
+        "hosts": {
+            machine: {t: _listed(c) for t, c in sorted(effect.coefficients.items())}
+            for machine, effect in sorted(models.ratios.hosts.items())
+        },
         "choices": sorted(models.choices),
         "landscapes": [
             {
@@ -171,11 +176,18 @@ def _models(manifest: Mapping[str, Any], raw: Mapping[str, bytes]) -> ModelSet:
         raise ModelError("it knows no workload")
     return ModelSet(
         QualityModel(landscapes),
-        RatioModel({t: _trees(raw[f"ratios/{t}.ubj"], len(COLUMNS)) for t in LEARNED}),
+        RatioModel(
+            {t: _trees(raw[f"ratios/{t}.ubj"], len(COLUMNS)) for t in LEARNED},
+            frozenset(manifest["machines"]),
+            {machine: _effect(row) for machine, row in manifest["hosts"].items()},
+        ),
         _residuals(manifest["residuals"]),
-        frozenset(manifest["machines"]),
         frozenset(manifest["choices"]),
     )
+
+
+def _effect(row: Mapping[str, Any]) -> HostEffect:
+    return HostEffect({t: _array(c, 1 + len(CHOICE_FLAGS)) for t, c in row.items()})
 
 
 def _landscape(row: Mapping[str, Any], trees: Trees) -> Landscape:

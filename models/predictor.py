@@ -31,6 +31,7 @@ from models.calibration import ADDED
 from models.candidates import Candidates
 from models.encoding import Matrix, encode_workload
 from models.examples import MEMORY, QUALITY
+from models.hosts import HostEffect
 from models.quality import Quality, QualityPool
 from models.ratios import time_rows
 from models.training import LEARNED, ModelSet
@@ -44,11 +45,13 @@ class Task:
 
     Attributes:
         landmarks: index of a candidate → nDCG@10 measured on it.
+        host: what trials on the machine show that it adds, where models know nothing of it.
     """
 
     features: WorkloadFeatures
     profile: HardwareProfile
     landmarks: Mapping[int, float] = field(default_factory=dict)
+    host: HostEffect | None = None
 
 
 class Predictor:
@@ -99,7 +102,8 @@ class Predicted:
         knobs = self.pool.rows[rows]
         some = self.physics.take(rows)
         trees = time_rows(knobs, self.features, some)
-        return self.models.ratios.predict(knobs, trees, some, name)
+        host = self.task.host or self.models.ratios.hosts.get(self.task.profile.fingerprint)
+        return self.models.ratios.predict(knobs, trees, some, name, host)
 
     def interval(self, name: str, value: float) -> tuple[float, float]:
         """The ends of the interval of a predicted value."""
@@ -117,7 +121,8 @@ class Predicted:
 
     @property
     def provenance(self) -> Provenance:
-        if self.task.profile.fingerprint not in self.models.machines:
+        machine = self.task.profile.fingerprint
+        if self.task.host is None and not self.models.ratios.knows(machine):
             return "analytic"
         every = self.models.quality.features
         known = any(np.array_equal(f, self.features, equal_nan=True) for f in every)

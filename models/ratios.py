@@ -4,14 +4,14 @@ that it misses.
 For every *target* trees predict ``log(measured / analytic)`` from the knobs, the analytic model's
 own figures and a few features of the workload: the constants of library calls that physics does not
 know, how much a quantile lies above a typical query, how full chunks are. The total has trees of
-its own: 95 % quantiles of stages do not add up. What a machine adds in common is no
-column: trees cannot learn it from the few machines that there are.
+its own: 95 % quantiles of stages do not add up. What a machine adds is no column, since trees
+cannot tell a machine from the one workload that it timed: see ``models.hosts``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from models.analytic.columns import Floats
 from models.analytic.stages import STAGES, Predictions
 from models.boosting import Trees
 from models.encoding import KNOB_COLUMNS, Matrix
+from models.hosts import FEWEST_CORPORA, HostEffect
 
 TOTAL = "latency"
 TIMES = tuple(f"{what}_{q}_ms" for what in (TOTAL, *STAGES) for q in ("p50", "p95"))
@@ -69,35 +70,102 @@ def corpus_weights(corpora: Sequence[str]) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
+class Ratios:
+    """What trees learn from: ``n`` configs as they were measured.
+
+    Attributes:
+        rows: ``time_rows``.
+        values: target → ``log(measured / analytic)`` ``(n,)``, NaN where not measured.
+        corpora, machines: of the rows.
+    """
+
+    rows: Matrix
+    values: Mapping[str, Floats]
+    corpora: Sequence[str]
+    machines: Sequence[str]
+
+    def of(self, machines: Collection[str]) -> Ratios:
+        """Those that were measured on one of these machines."""
+        some = [i for i, machine in enumerate(self.machines) if machine in machines]
+        return Ratios(
+            self.rows[some],
+            {target: values[some] for target, values in self.values.items()},
+            [self.corpora[i] for i in some],
+            [self.machines[i] for i in some],
+        )
+
+    def learnable(self) -> frozenset[str]:
+        """Machines that timed corpora enough for trees to learn from; the one that timed most, if
+        there is none."""
+        pairs = Counter(
+            machine for machine, _ in set(zip(self.machines, self.corpora, strict=True))
+        )
+        most = max(pairs, key=lambda machine: (pairs[machine], machine))
+        return frozenset({most, *(m for m, count in pairs.items() if count >= FEWEST_CORPORA)})
+
+
+@dataclass(frozen=True, slots=True)
 class RatioModel:
-    """Trees of every target that was learned."""
+    """Trees of every target that was learned.
+
+    Attributes:
+        machines: fingerprints of those that the trees learned from.
+        hosts: fingerprint → what another machine adds to them.
+    """
 
     trees: Mapping[str, Trees]
+    machines: frozenset[str]
+    hosts: Mapping[str, HostEffect]
 
     @classmethod
-    def fit(
-        cls, rows: Matrix, ratios: Mapping[str, Floats], corpora: Sequence[str], *, seed: int
-    ) -> RatioModel:
-        """Fit to rows ``(n, len(COLUMNS))``. Every corpus weighs the same.
+    def fit(cls, ratios: Ratios, *, seed: int) -> RatioModel:
+        """Fit; every corpus weighs the same."""
+        machines = ratios.learnable()
+        learned, found = ratios.of(machines), {}
+        for target, values in learned.values.items():
+            some = np.flatnonzero(np.isfinite(values))
+            if some.size:
+                weights = corpus_weights([learned.corpora[i] for i in some.tolist()])
+                found[target] = Trees.fit(
+                    learned.rows[some], values[some], seed=seed, weights=weights
+                )
+        hosts = {m: _effect(ratios.of({m}), found) for m in set(ratios.machines) - machines}
+        return cls(found, machines, hosts)
+
+    def knows(self, machine: str) -> bool:
+        """Whether anything was learned of a machine."""
+        return machine in self.machines or (
+            machine in self.hosts and bool(self.hosts[machine].coefficients)
+        )
+
+    def predict(
+        self,
+        knobs: Matrix,
+        rows: Matrix,
+        physics: Predictions,
+        target: str,
+        host: HostEffect | None = None,
+    ) -> Floats:
+        """The target ``(n,)``, in its unit; physics alone where nothing was learned of it, NaN
+        where the stage does not run.
 
         Args:
-            ratios: target → ``log(measured / analytic)`` ``(n,)``, NaN where not measured.
-            corpora: of the rows.
+            host: of a machine that the trees did not learn from.
         """
-        found = {}
-        for target, ratio in ratios.items():
-            some = np.flatnonzero(np.isfinite(ratio))
-            if some.size:
-                weights = corpus_weights([corpora[i] for i in some.tolist()])
-                found[target] = Trees.fit(rows[some], ratio[some], seed=seed, weights=weights)
-        return cls(found)
-
-    def predict(self, knobs: Matrix, rows: Matrix, physics: Predictions, target: str) -> Floats:
-        """The target ``(n,)``, in its unit; physics alone where nothing was learned of it, NaN
-        where the stage does not run."""
         known = analytic(knobs, physics, target)
-        trees = self.trees.get(target)
-        return known if trees is None else known * np.exp(trees.predict(rows))
+        if (trees := self.trees.get(target)) is not None:
+            known = known * np.exp(trees.predict(rows))
+        return known if host is None else known * host.factor(knobs, target)
+
+
+def _effect(ratios: Ratios, trees: Mapping[str, Trees]) -> HostEffect:
+    """What a machine adds to the trees, in times."""
+    left = {
+        target: ratios.values[target] - one.predict(ratios.rows)
+        for target, one in trees.items()
+        if target in TIMES
+    }
+    return HostEffect.fit(ratios.rows[:, : len(KNOB_COLUMNS)], left)
 
 
 def _figures(physics: Predictions) -> dict[str, Floats]:

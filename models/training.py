@@ -16,13 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from autorag.errors import InputError
+from autorag.ports import Progress
 from models.analytic.columns import Floats
 from models.calibration import ADDED, Residuals
 from models.encoding import Matrix, choices_in, encode_configs
 from models.examples import MEMORY, QUALITY, Example, Timed
 from models.landscapes import LANDMARKS, Landscape
 from models.quality import QualityModel
-from models.ratios import CONTEXT_TOKENS, TOTALS, RatioModel, analytic, time_rows
+from models.ratios import CONTEXT_TOKENS, TOTALS, RatioModel, Ratios, analytic, time_rows
 
 LEARNED = (*TOTALS, CONTEXT_TOKENS)
 """Targets that trees learn."""
@@ -30,21 +31,30 @@ LEARNED = (*TOTALS, CONTEXT_TOKENS)
 PREDICTED = (QUALITY, *LEARNED, MEMORY)
 """Metrics that are predicted, with residuals."""
 
+FEWEST_CONFIGS = 24
+"""Measured on a workload before its quality tells of others: leaves hold eight of them."""
+
 
 @dataclass(frozen=True)
 class ModelSet:
     """Everything that was learned.
 
     Attributes:
-        machines: fingerprints of the machines whose times were learned from.
         choices: values of choices that were seen (``encoding.choices_in``).
     """
 
     quality: QualityModel
     ratios: RatioModel
     residuals: Residuals
-    machines: frozenset[str]
     choices: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A set of models, and what others that were made the same way say of left-out corpora."""
+
+    models: ModelSet
+    held: tuple[HeldOut, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +71,52 @@ class HeldOut:
     measured: Mapping[str, Floats]
 
 
-def train(examples: Sequence[Example], *, seed: int) -> ModelSet:
+def train(
+    examples: Sequence[Example], *, seed: int, progress: Progress = lambda *_: None
+) -> Trained:
     """Train on all, calibrate on left-out corpora.
 
+    Args:
+        progress: told of every corpus that is left out; what it raises ends the training.
+
     Raises:
-        InputError: fewer than two corpora were timed.
+        InputError: fewer than two corpora were timed, or have ``FEWEST_CONFIGS``.
     """
-    if len({e.corpus for e in examples if e.timed}) < 2:
-        raise InputError("models need the times of two corpora or more", key="table")
+    corpora = list(dict.fromkeys(e.corpus for e in examples if e.timed))
     landscapes = fit_landscapes(examples, seed)
+    if len(corpora) < 2 or len({x.corpus for x in landscapes}) < 2:
+        raise InputError(
+            "models need the times of two corpora or more, and the quality of "
+            f"{FEWEST_CONFIGS} configs of each",
+            key="table",
+        )
+    held: list[HeldOut] = []
+    for done, corpus in enumerate(corpora):
+        progress("leaving out corpora", done, len(corpora))
+        held += held_out(examples, landscapes, corpus, seed)
+    progress("leaving out corpora", len(corpora), len(corpora))
+    models = fit(examples, landscapes, residuals(held), seed)
+    return Trained(models, tuple(held))
+
+
+def fit(
+    examples: Sequence[Example], landscapes: Sequence[Landscape], known: Residuals, seed: int
+) -> ModelSet:
+    """Models that have seen all examples, with the residuals of others."""
     return ModelSet(
         QualityModel(tuple(landscapes)),
         fit_ratios(examples, LEARNED, seed),
-        residuals(held_out(examples, landscapes, seed)),
-        frozenset(t.machine for e in examples for t in e.timed),
+        known,
         choices_in(np.vstack([t.knobs for e in examples for t in e.timed])),
     )
 
 
 def fit_landscapes(examples: Sequence[Example], seed: int) -> list[Landscape]:
-    """One an example."""
+    """One an example that has configs enough."""
     return [
         Landscape.fit(e.workload, e.corpus, e.described, e.knobs, e.quality, seed=seed)
         for e in examples
+        if len(e.configs) >= FEWEST_CONFIGS
     ]
 
 
@@ -99,30 +132,31 @@ def landmark_rows(rows: Matrix) -> list[int]:
 def fit_ratios(examples: Sequence[Example], targets: Sequence[str], seed: int) -> RatioModel:
     """Ratios to physics, of every timed config."""
     timed = [(e, t) for e in examples for t in e.timed]
-    rows = np.vstack([time_rows(t.knobs, e.described, t.physics) for e, t in timed])
-    ratios = {
-        target: np.concatenate([_log_ratio(t, target) for _, t in timed]) for target in targets
-    }
-    corpora = [e.corpus for e, t in timed for _ in t.configs]
-    return RatioModel.fit(rows, ratios, corpora, seed=seed)
+    ratios = Ratios(
+        np.vstack([time_rows(t.knobs, e.described, t.physics) for e, t in timed]),
+        {target: np.concatenate([_log_ratio(t, target) for _, t in timed]) for target in targets},
+        [e.corpus for e, t in timed for _ in t.configs],
+        [t.machine for _, t in timed for _ in t.configs],
+    )
+    return RatioModel.fit(ratios, seed=seed)
 
 
 def held_out(
-    examples: Sequence[Example], landscapes: Sequence[Landscape], seed: int
+    examples: Sequence[Example], landscapes: Sequence[Landscape], corpus: str, seed: int
 ) -> Iterator[HeldOut]:
-    """What models say of every timed workload that have not seen its corpus."""
-    for corpus in dict.fromkeys(e.corpus for e in examples if e.timed):
-        known = [e for e in examples if e.corpus != corpus]
-        quality = QualityModel(tuple(x for x in landscapes if x.corpus != corpus))
-        ratios = fit_ratios(known, LEARNED, seed)
-        for example in (e for e in examples if e.corpus == corpus):
-            yield from (told(example, timed, quality, ratios) for timed in example.timed)
+    """What models that have not seen a corpus say of its timed workloads."""
+    known = [e for e in examples if e.corpus != corpus]
+    quality = QualityModel(tuple(x for x in landscapes if x.corpus != corpus))
+    ratios = fit_ratios(known, LEARNED, seed)
+    for example in (e for e in examples if e.corpus == corpus):
+        yield from (told(example, timed, quality, ratios) for timed in example.timed)
 
 
 def told(example: Example, timed: Timed, quality: QualityModel, ratios: RatioModel) -> HeldOut:
     """What models say of a workload in one timed repeat, and what was measured."""
     rows = time_rows(timed.knobs, example.described, timed.physics)
-    predicted = {t: ratios.predict(timed.knobs, rows, timed.physics, t) for t in LEARNED}
+    host = ratios.hosts.get(timed.machine)
+    predicted = {t: ratios.predict(timed.knobs, rows, timed.physics, t, host) for t in LEARNED}
     predicted[MEMORY] = timed.physics.memory_mb
     predicted[QUALITY] = quality.over(timed.knobs).predict(example.described).value
     measured = {m: timed.measured[m] for m in PREDICTED}

@@ -20,10 +20,12 @@ from store.acks import AckRepository
 from store.answers import AnswerRepository
 from store.apps import AppRepository
 from store.engine import reading, store_errors
+from store.experience import ExperienceRepository
 from store.hosts import HostRepository
 from store.jobs import JobRepository
 from store.keys import KeyRepository
 from store.manifests import ManifestRepository
+from store.model_sets import ModelSetRepository
 from store.repositories import StudyRepository
 from store.revisions import RevisionRepository
 from store.schedules import ScheduleRepository
@@ -68,6 +70,14 @@ class Session:
     @cached_property
     def studies(self) -> StudyRepository:
         return StudyRepository(self.connection, self.clock)
+
+    @cached_property
+    def experience(self) -> ExperienceRepository:
+        return ExperienceRepository(self.connection, self.clock)
+
+    @cached_property
+    def model_sets(self) -> ModelSetRepository:
+        return ModelSetRepository(self.connection, self.clock)
 
     @cached_property
     def keys(self) -> KeyRepository:

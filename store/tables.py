@@ -188,6 +188,31 @@ schedules = Table(
 )
 """When jobs are begun by themselves; times are UTC."""
 
+models = Table(
+    "models",
+    metadata,
+    Column("version", _Key, primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("about", JSON, nullable=False),
+    Column("verdict", JSON, nullable=False),
+    Column("replaced", _Key),
+    Column("created_at", BigInteger, nullable=False),
+    Column("promoted_at", BigInteger),
+    Column("archived_at", BigInteger),
+    Index(
+        "uq_models_production",
+        "state",
+        unique=True,
+        sqlite_where=text("state = 'production'"),
+        postgresql_where=text("state = 'production'"),
+    ),
+    sqlite_autoincrement=True,
+)
+"""Sets of trained models, whose files are named by their SHA-256. ``state`` is candidate, archived,
+or production, which one at most is; ``verdict`` says whether a set may be promoted and why;
+``replaced`` is the version that was in production before, 0 for the set that ships."""
+
 studies = Table(
     "studies",
     metadata,

@@ -139,7 +139,7 @@ def recommend(
         ),
     ] = None,
     models: Annotated[
-        Path | None, typer.Option(help="A set of models. Default: the one that ships.")
+        Path | None, typer.Option(help="A set of models. Default: the one in production.")
     ] = None,
     alternatives: Annotated[int, typer.Option(min=0, max=20, help="Further configs.")] = 4,
     seed: Seed = 0,
@@ -252,6 +252,52 @@ def show(table: MeasuredTable = TABLE, as_json: AsJson = False) -> None:
     from api.cli.bench import run_show
 
     run_show(table, as_json)
+
+
+sets = typer.Typer(help="Sets of trained models.", no_args_is_help=True)
+app.add_typer(sets, name="models")
+
+
+@sets.command("list")
+def list_(db: Database = None, as_json: AsJson = False) -> None:
+    """List the sets of models, the newest first; version 0 is the one that ships."""
+    from api.cli.models import run_list
+
+    run_list(db, as_json)
+
+
+@sets.command()
+def promote(
+    version: Annotated[int, typer.Argument(min=1, help="A set that is not worse.")],
+    db: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a set of models answer. A running service takes it over without a pause."""
+    from api.cli.models import run_promote
+
+    run_promote(version, db, as_json)
+
+
+@sets.command()
+def rollback(db: Database = None, as_json: AsJson = False) -> None:
+    """Go back to the set of models that was in production before."""
+    from api.cli.models import run_rollback
+
+    run_rollback(db, as_json)
+
+
+@sets.command()
+def report(
+    version: Annotated[
+        int | None, typer.Argument(min=0, help="Default: the one in production.")
+    ] = None,
+    db: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a set of models is worth on corpora that were left out."""
+    from api.cli.models import run_report
+
+    run_report(version, db, as_json)
 
 
 databases = typer.Typer(help="Look after the databases.", no_args_is_help=True)

@@ -11,13 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.cli.console import LiveProgress, progress_console
+from api.cli.models import production_models
 from api.settings import Settings
 from api.wiring import hardware_profile, load_workload, make_parts, make_space, workload_features
 from autorag.metrics import METRICS
 from autorag.objective import Objective
 from models.calibration import COVERAGE
 from models.candidates import Candidates
-from models.files import SHIPPED, read_models
+from models.files import read_models
 from models.predictor import Predictor, Task
 from models.ranking import check_predictable
 from models.recommendation import Answer, recommend
@@ -36,8 +37,9 @@ def run_recommend(
 ) -> None:
     """Predict the best configs for documents, without measuring any."""
     check_predictable(objective)
-    known, about = read_models(models or SHIPPED)
-    parts = make_parts(Settings.from_environment(), seed)
+    settings = Settings.from_environment()
+    known, about = production_models(settings) if models is None else read_models(models)
+    parts = make_parts(settings, seed)
     console = progress_console(quiet=as_json)
     workload = load_workload(docs, queries, parts)
     with LiveProgress(console) as progress:

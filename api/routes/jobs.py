@@ -64,13 +64,14 @@ _TUNE = {
     "seed": {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED},
     "apply": {"type": "boolean"},
 }
+_TRAIN = {"seed": _TUNE["seed"], "promote": {"type": "boolean"}}
 App = Annotated[str, Field(pattern=APP_NAME, examples=["support"])]
 Arguments = Annotated[
     dict[Member, Json],
     Field(
-        description="Of a tune; other kinds take none.",
+        description="Of a tune or a train; other kinds take none.",
         examples=[{"trials": 10}],
-        json_schema_extra={"properties": _TUNE, "additionalProperties": False},
+        json_schema_extra={"properties": {**_TUNE, **_TRAIN}, "additionalProperties": False},
     ),
 ]
 Cron = Annotated[
@@ -81,18 +82,17 @@ Cron = Annotated[
         json_schema_extra={"pattern": r"^\s*([0-9A-Za-z*/,#-]+\s+){4}[0-9A-Za-z*/,#-]+\s*$"},
     ),
 ]
-_APP_BY_KIND = [
+_TAKES: dict[JobKind, Mapping[str, Any]] = {"tune": _TUNE, "train": _TRAIN, "prune": {}}
+_BY_KIND = [
     {
-        "required": ["kind", "app"],
-        "properties": {"kind": {"enum": list(NEEDS_APP)}, "app": {"type": "string"}},
-    },
-    {
+        "required": ["kind", "app"] if kind in NEEDS_APP else ["kind"],
         "properties": {
-            "kind": {"enum": [kind for kind in KINDS if kind not in NEEDS_APP]},
-            "app": {"type": "null"},
-            "arguments": {"maxProperties": 0},
-        }
-    },
+            "kind": {"enum": [kind]},
+            "app": {"type": "string" if kind in NEEDS_APP else "null"},
+            "arguments": {"properties": _TAKES[kind], "additionalProperties": False},
+        },
+    }
+    for kind in KINDS
 ]
 
 
@@ -103,7 +103,7 @@ _SCHEDULE_LINKS = links({"schedule": "$response.body#/id"}, "change_schedule", "
 class JobBody(Body):
     """Work to be done."""
 
-    model_config = described({"kind": "prune"}, anyOf=_APP_BY_KIND)
+    model_config = described({"kind": "prune"}, anyOf=_BY_KIND)
 
     kind: JobKind
     app: App | None = None
@@ -140,7 +140,7 @@ class JobList(View):
 class ScheduleBody(Body):
     """Work to be done again and again. ``cron`` has five fields, in UTC."""
 
-    model_config = described({"kind": "prune", "cron": "0 3 * * 1"}, anyOf=_APP_BY_KIND)
+    model_config = described({"kind": "prune", "cron": "0 3 * * 1"}, anyOf=_BY_KIND)
 
     kind: JobKind
     app: App | None = None

@@ -1,33 +1,41 @@
-"""Trained models. None is trained yet: the list is empty."""
+"""Sets of trained models: which there are, what they are worth, and which one answers."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Response
 
 from api.auth import Admin
 from api.http.once import json_answer
-from api.http.schema import NAME, View, errors
-from autorag.errors import NotFoundError
+from api.http.schema import RowId, View, errors
+from api.routes.common import ServiceOf
+from autorag.model_sets import State
+from store.database import Session
 
 router = APIRouter(tags=["models"])
 
-Version = Annotated[str, Path(pattern=NAME, examples=["1"])]
 
+class ModelView(View):
+    """One set of models. ``about`` says from what it was made and what it is worth, ``verdict``
+    whether it may be promoted. Version 0 ships; it is in production while no other is."""
 
-_MODEL: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The model; none is trained yet.",
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
-}
+    version: int
+    state: State
+    sha256: str
+    about: dict[str, Any]
+    verdict: dict[str, Any]
+    replaced: int | None
+    created_at: int
+    promoted_at: int | None
+    archived_at: int | None
 
 
 class ModelList(View):
-    """Trained models."""
+    """Sets of models, the newest first."""
 
-    models: list[dict[str, Any]]
+    models: list[ModelView]
 
 
 @router.get(
@@ -35,30 +43,40 @@ class ModelList(View):
     operation_id="list_models",
     responses={200: {"model": ModelList}, **errors()},
 )
-async def list_models(_: Admin) -> Response:
-    """Every trained model."""
-    return json_answer(200, {"models": []})
+async def list_models(_: Admin, service: ServiceOf) -> Response:
+    """Every set of models; a train job makes them."""
+    rows = await service.read(lambda session: session.model_sets.all())
+    listed = await service.compute(service.registry.list, rows)
+    return json_answer(200, {"models": [asdict(row) for row in listed]})
 
 
 @router.post(
     "/admin/v1/models/{version}/promote",
     operation_id="promote_model",
-    responses={**_MODEL, **errors(404)},
+    responses={200: {"model": ModelList}, **errors(404, 409)},
 )
-async def promote_model(version: Version, _: Admin) -> Response:
-    """Let a model answer."""
-    raise _no_model(version)
+async def promote_model(version: RowId, _: Admin, service: ServiceOf) -> Response:
+    """Let a set answer that is not worse than the one in production, which is archived."""
+    row = await service.read(lambda session: session.model_sets.get(version))
+    await service.compute(service.registry.check, row)
+    await service.write(lambda session: session.model_sets.promote(version))
+    return await list_models(_, service)
 
 
 @router.post(
     "/admin/v1/models/{version}/rollback",
     operation_id="roll_back_model",
-    responses={**_MODEL, **errors(404)},
+    responses={200: {"model": ModelList}, **errors(404, 409)},
 )
-async def roll_back_model(version: Version, _: Admin) -> Response:
-    """Go back from a model to the one before."""
-    raise _no_model(version)
+async def roll_back_model(version: RowId, _: Admin, service: ServiceOf) -> Response:
+    """Go back from the set in production to the one that it replaced."""
 
+    def before(session: Session) -> Any:
+        replaced = session.model_sets.get(version).replaced
+        return session.model_sets.get(replaced) if replaced else None
 
-def _no_model(version: str) -> NotFoundError:
-    return NotFoundError(f"there is no model {version!r}", key="version", value=version)
+    row = await service.read(before)
+    if row is not None:
+        await service.compute(service.registry.check, row)
+    await service.write(lambda session: session.model_sets.roll_back(version))
+    return await list_models(_, service)

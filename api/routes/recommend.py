@@ -43,13 +43,15 @@ class ConfigView(View):
 
 
 class Recommendation(View):
-    """The config to run with, always a valid one, and others in order."""
+    """The config to run with, always a valid one, and others in order. ``models`` is the version of
+    the set that predicted, 0 for the one that ships."""
 
     recommended: ConfigView
     alternatives: list[ConfigView]
     source: str
     reason: str
     sure: bool | None
+    models: int | None
     workload: dict[str, Any]
 
 

@@ -12,7 +12,7 @@ from benchmarks.lessons.page import table
 from models.analytic.columns import Floats
 from models.boosting import Trees
 from models.encoding import KNOB_COLUMNS
-from models.examples import Example, Timed
+from models.examples import Example
 from models.ratios import CONTEXT_TOKENS, TIMES, WORKLOAD, analytic, corpus_weights, time_rows
 from models.training import fit_ratios
 
@@ -113,18 +113,8 @@ def _taken(example: Example, kept: np.ndarray) -> Example:
     """With some of the timed configs; repeats whose configs are others are left out."""
     first = example.timed[0].configs
     rows = np.flatnonzero(kept)
-    parts = tuple(_some(t, rows) for t in example.timed if t.configs == first)
+    parts = tuple(t.take(rows) for t in example.timed if t.configs == first)
     return replace(example, timed=parts)
-
-
-def _some(timed: Timed, rows: np.ndarray) -> Timed:
-    return Timed(
-        timed.machine,
-        tuple(timed.configs[i] for i in rows),
-        timed.knobs[rows],
-        timed.physics.take(rows),
-        {name: values[rows] for name, values in timed.measured.items()},
-    )
 
 
 def fit_learned(examples: Sequence[Example], seed: int) -> dict[str, Trees]:

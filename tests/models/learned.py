@@ -34,6 +34,7 @@ class Imagined:
         lexical: how much better words are than meanings, which the features show (0..1).
         slower: of its machine, in everything.
         noise: standard deviation of the quality.
+        measured_at: seconds since the epoch.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Imagined:
     slower: float = 1.0
     noise: float = 0.0
     labelled: bool = True
+    measured_at: float = 0.0
 
     @property
     def features(self) -> WorkloadFeatures:
@@ -91,7 +93,7 @@ def example(made: Imagined) -> Example:
         CONTEXT_TOKENS: 0.8 * contexts * physics.chunk_tokens,
         "memory_mb": physics.memory_mb,
     }
-    rows = encode_configs(chosen)
+    rows, moments = encode_configs(chosen), np.full(len(chosen), made.measured_at)
     return Example(
         workload=made.name,
         corpus=made.corpus or made.name,
@@ -103,7 +105,7 @@ def example(made: Imagined) -> Example:
         quality=halves.mean(axis=0),
         halves=halves,
         pseudo=np.full(len(chosen), np.nan),
-        timed=(Timed(profile().fingerprint, chosen, rows, physics, measured),),
+        timed=(Timed(profile().fingerprint, chosen, rows, physics, measured, moments),),
     )
 
 

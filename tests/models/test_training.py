@@ -29,12 +29,12 @@ from tests.models.learned import TAIL, Imagined, example, examples
 
 @lru_cache
 def told() -> tuple[HeldOut, ...]:
-    return tuple(held_out(examples(), fit_landscapes(examples(), 0), 0))
+    return train(examples(), seed=0).held
 
 
 @lru_cache
 def trained() -> ModelSet:
-    return train(examples(), seed=0)
+    return train(examples(), seed=0).models
 
 
 def mape(one: HeldOut, metric: str) -> float:
@@ -59,7 +59,8 @@ def test_the_total_is_no_sum_of_quantiles() -> None:
 def test_every_corpus_is_predicted_by_models_that_did_not_see_it() -> None:
     assert [one.workload for one in told()] == [e.workload for e in examples()]
     twin = replace(examples()[0], workload="again")
-    held = held_out([*examples()[:3], twin], fit_landscapes([*examples()[:3], twin], 0), 0)
+    four = [*examples()[:3], twin]
+    held = list(held_out(four, fit_landscapes(four, 0), "w0", 0))
     first, again = (next(o for o in held if o.workload == n) for n in ("w0", "again"))
     assert first.predicted[QUALITY].tolist() == again.predicted[QUALITY].tolist()
     assert np.abs(first.predicted[QUALITY] - first.measured[QUALITY]).mean() > 0.02
@@ -134,7 +135,7 @@ def test_shuffled_labels_widen_the_intervals() -> None:
         for e in mixed
         for t in e.timed
     ]
-    wrong = residuals(held_out(mixed, fit_landscapes(mixed, 0), 0)).interval(QUALITY)
+    wrong = train(mixed, seed=0).models.residuals.interval(QUALITY)
     right = residuals(told()).interval(QUALITY)
     assert wrong[1] - wrong[0] > 1.5 * (right[1] - right[0])
 
@@ -189,7 +190,7 @@ def predicted(e: Example, model: RatioModel) -> np.ndarray:
 
 
 def test_training_twice_gives_the_same() -> None:
-    again = train(examples(), seed=0)
+    again = train(examples(), seed=0).models
     rows = examples()[0].knobs
     assert isinstance(again.quality, QualityModel)
     assert (again.quality.over(rows).effects == trained().quality.over(rows).effects).all()

@@ -126,7 +126,7 @@ def test_the_migrated_schema_is_that_of_the_tables(fresh: Engine, tmp_path: Path
         *("studies", "trials", "trial_queries"),
         *("keys", "hosts", "telemetry_sources", "traces", "spans", "observations"),
         *("apps", "revisions", "acks", "documents", "suggestions", "answers", "jobs"),
-        *("schedules", "rollups"),
+        *("schedules", "rollups", "models"),
     }
     assert schema(fresh) == schema(created)
     created.dispose()
