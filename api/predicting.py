@@ -10,22 +10,25 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
+from api.evidence import Evidence
 from api.model_registry import Registry
 from autorag.errors import InputError, ModelError
+from autorag.experience import Experience
 from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
 from autorag.hashing import address
 from autorag.model_sets import SHIPPED_VERSION, ModelSetRow
 from autorag.objective import Objective
-from autorag.space import Space, space_to_json
+from autorag.space import Config, Space, space_to_json
 
 if TYPE_CHECKING:
+    from models.hosts import HostEffect
     from models.predictor import Predictor
     from models.recommendation import Answer
     from models.training import ModelSet
@@ -50,6 +53,27 @@ class Loaded:
     models: ModelSet
     trouble: str | None
     laid: OrderedDict[str, Predictor] = field(default_factory=OrderedDict)
+    effects: dict[str, tuple[Sequence[Experience], HostEffect | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be predicted, and what is known of it.
+
+    Attributes:
+        app: whose requests may tell, None for no app.
+        ran: revision → config that the app ran with.
+        production: the set of models that is to answer, None for the one that ships.
+    """
+
+    space: Space
+    features: WorkloadFeatures
+    profile: HardwareProfile
+    objective: Objective
+    count: int
+    app: str | None
+    ran: Mapping[int, Config]
+    production: ModelSetRow | None
 
 
 class Predictions:
@@ -59,26 +83,16 @@ class Predictions:
         reference: the space of the reference pipeline.
     """
 
-    def __init__(self, reference: Space, registry: Registry) -> None:
+    def __init__(self, reference: Space, registry: Registry, evidence: Evidence) -> None:
         self._reference = reference
         self._registry = registry
+        self._evidence = evidence
         self._current: Loaded | None = None
         self._wanted: int | None = None
         self._lock = Lock()
 
-    def recommend(
-        self,
-        space: Space,
-        features: WorkloadFeatures,
-        profile: HardwareProfile,
-        objective: Objective,
-        count: int,
-        production: ModelSetRow | None,
-    ) -> tuple[Answer, Loaded]:
-        """The best ``count`` configs of a space by prediction, and by what.
-
-        Args:
-            production: the set that is to answer, None for the one that ships.
+    def recommend(self, wanted: Wanted) -> tuple[Answer, Loaded]:
+        """The best configs of a space by prediction, and by which models.
 
         Raises:
             InputError: the space has knobs, the objective metrics that models do not know, or the
@@ -87,16 +101,51 @@ class Predictions:
         from models.predictor import Task
         from models.recommendation import recommend
 
-        foreign = [knob.name for knob in space if knob.name not in self._known]
+        foreign = [knob.name for knob in wanted.space if knob.name not in self._known]
         if foreign:
             raise InputError(
                 f"models know the knobs of the reference pipeline, not {foreign[0]}",
                 key="space",
                 value=foreign[0],
             )
-        loaded = self._loaded(production)
-        answer = recommend(self._over(loaded, space).on(Task(features, profile)), objective, count)
-        return answer, loaded
+        loaded = self._loaded(wanted.production)
+        host = self._host(loaded, wanted.profile.fingerprint)
+        task = Task(
+            wanted.features,
+            wanted.profile,
+            host=host,
+            corrections=self._corrections(loaded, wanted, host),
+        )
+        predicted = self._over(loaded, wanted.space).on(task)
+        return recommend(predicted, wanted.objective, wanted.count), loaded
+
+    def _host(self, loaded: Loaded, machine: str) -> HostEffect | None:
+        """What trials on a machine that the models do not know show that it adds."""
+        from models.experience import effect_on
+
+        if loaded.models.ratios.knows(machine):
+            return None
+        tried = self._evidence.trials(machine)
+        known, effect = loaded.effects.get(machine, (None, None))
+        if known is not tried:
+            effect = effect_on(loaded.models.ratios, tried)
+            loaded.effects[machine] = tried, effect
+        return effect
+
+    def _corrections(
+        self, loaded: Loaded, wanted: Wanted, host: HostEffect | None
+    ) -> Mapping[str, float]:
+        """What the requests of the app show."""
+        from models.correction import corrections
+
+        if wanted.app is None:
+            return {}
+        ran = {n: self._reference.config({}, base=c) for n, c in wanted.ran.items()}
+        told = self._evidence.traffic(wanted.app)
+        traffic = [(ran[s.revision], s) for s in told if s.revision in ran]
+        ratios = loaded.models.ratios
+        effect = host or ratios.hosts.get(wanted.profile.fingerprint)
+        return corrections(ratios, wanted.features, wanted.profile, effect, traffic)
 
     @cached_property
     def _known(self) -> set[str]:

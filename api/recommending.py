@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 from typing import Any
 
+from api.evidence import Evidence
 from api.model_registry import Registry
-from api.predicting import Predictions
+from api.predicting import Predictions, Wanted
 from api.spaces import Spaces
 from autorag.apps import App
 from autorag.errors import ConfigError, InputError
@@ -31,6 +32,9 @@ KEPT = 256
 
 MOST_TRIALS = 500
 """The newest measurements that are looked at."""
+
+MOST_REVISIONS = 10
+"""The newest whose traffic is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Found:
     Attributes:
         ranked: configs that were measured, the best first.
         profile: of the machine.
+        ran: revision → config that the app ran with, of the newest.
         production: the set of models that is to answer, None for the one that ships.
     """
 
@@ -70,22 +75,25 @@ class Found:
     workload: Mapping[str, Any]
     alternatives: int
     production: ModelSetRow | None
+    app: str | None = None
+    ran: Mapping[int, Config] = field(default_factory=dict)
 
 
 class Recommender:
     """Answers, and keeps what it ranked last: ranking hundreds of configs for every request would
     cost more than all else."""
 
-    def __init__(self, spaces: Spaces, registry: Registry) -> None:
+    def __init__(self, spaces: Spaces, registry: Registry, evidence: Evidence) -> None:
         self._spaces = spaces
         self._registry = registry
+        self._evidence = evidence
         self._ranked: OrderedDict[Hashable, Ranked] = OrderedDict()
         self._lock = Lock()
 
     @cached_property
     def predictions(self) -> Predictions:
         """Those of the models in production."""
-        return Predictions(self._spaces.reference, self._registry)
+        return Predictions(self._spaces.reference, self._registry, self._evidence)
 
     def look(self, session: Session, question: Question) -> Found:
         """Find what is known.
@@ -108,7 +116,8 @@ class Recommender:
             profile = session.hosts.profile(app.hardware)
         workload = {"app": app.name, "features": features}
         space, ranked = self._spaces.of(app), self._rank(session, app, goal)
-        return Found(space, goal, ranked, features, profile, workload, *asked)
+        ran = {} if ranked else _ran(session, app, space)
+        return Found(space, goal, ranked, features, profile, workload, *asked, app.name, ran)
 
     def answer(self, found: Found) -> dict[str, Any]:
         """The answer, as the route gives it; its config is always one of the space."""
@@ -134,12 +143,16 @@ class Recommender:
         assert found.profile is not None
         features = WorkloadFeatures.from_json(found.features)
         told, by = self.predictions.recommend(
-            found.space,
-            features,
-            found.profile,
-            found.objective,
-            1 + found.alternatives,
-            found.production,
+            Wanted(
+                found.space,
+                features,
+                found.profile,
+                found.objective,
+                1 + found.alternatives,
+                found.app,
+                found.ran,
+                found.production,
+            )
         )
         shown = [{"measured": {}, **one.to_json()} for one in told.recommended]
         reason = told.reason if by.trouble is None else f"{told.reason}; {by.trouble}"
@@ -166,6 +179,18 @@ class Recommender:
             while len(self._ranked) > KEPT:
                 self._ranked.popitem(last=False)
         return ranked
+
+
+def _ran(session: Session, app: App, space: Space) -> dict[int, Config]:
+    """Configs of the newest revisions, as the app has the other knobs."""
+    found = {}
+    for revision in session.revisions.newest(app.id, MOST_REVISIONS):
+        try:
+            config = space.config({}, base={**app.settings, **revision.config})
+        except ConfigError:
+            continue
+        found[revision.number] = config
+    return found
 
 
 def _in_space(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from api.attribution import Attribution
+from api.evidence import Evidence
 from api.http.callers import Callers
 from api.http.key_ring import KeyRing
 from api.http.polls import Polls
@@ -141,7 +142,7 @@ async def running_service(
             stack.enter_context(Ingest(telemetry, attribution, hardware)),
             attribution,
             spaces,
-            Recommender(spaces, registry),
+            Recommender(spaces, registry, Evidence(database, kept, clock)),
             registry,
             Watch(reads),
             Polls(clock),

@@ -45,3 +45,18 @@ class Experience:
     features: WorkloadFeatures
     profile: HardwareProfile
     measured: tuple[Measured, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Requests that an app answered with one revision of its settings.
+
+    Attributes:
+        requests: how many.
+        times: ``latency_p50_ms``, ``latency_p95_ms`` of question in to ranked contexts out, and
+            ``{stage}_p50_ms``, ``{stage}_p95_ms`` of the stages that ran.
+    """
+
+    revision: int
+    requests: int
+    times: Mapping[str, float]

@@ -18,9 +18,10 @@ from models.analytic.columns import Floats
 from models.analytic.knobs import Knobs
 from models.analytic.shape import WorkloadShape
 from models.analytic.stages import AnalyticModel
-from models.encoding import CHOICES, encode_configs
+from models.encoding import CHOICES, encode_configs, encode_workload
 from models.examples import MEASURED, QUALITY, Example, Timed
-from models.ratios import CONTEXT_TOKENS
+from models.hosts import HostEffect
+from models.ratios import CONTEXT_TOKENS, TIMES, RatioModel, time_rows
 
 FAMILY = "apps"
 
@@ -52,6 +53,23 @@ def timed(one: Experience) -> Timed | None:
     moments = np.array([m.measured_at for m in measured], dtype=np.float64)
     machine, knobs = one.profile.fingerprint, encode_configs(configs)
     return Timed(machine, configs, knobs, physics, columns, moments)
+
+
+def effect_on(ratios: RatioModel, tried: Sequence[Experience]) -> HostEffect | None:
+    """What trials on one machine show that it adds to trees that did not learn from it; None where
+    ``models.hosts.FEWEST_TRIALS`` are not there."""
+    found = [(one, part) for one in tried if (part := timed(one)) is not None]
+    if not found:
+        return None
+    left: dict[str, list[Floats]] = {target: [] for target in ratios.trees if target in TIMES}
+    for one, part in found:
+        rows = time_rows(part.knobs, encode_workload(one.features), part.physics)
+        for target, values in left.items():
+            told = ratios.predict(part.knobs, rows, part.physics, target)
+            values.append(np.log(part.measured[target] / told))
+    knobs = np.vstack([part.knobs for _, part in found])
+    effect = HostEffect.fit(knobs, {t: np.concatenate(v) for t, v in left.items()})
+    return effect if effect.coefficients else None
 
 
 def _example(same: Sequence[Experience]) -> Iterator[Example]:

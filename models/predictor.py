@@ -46,12 +46,14 @@ class Task:
     Attributes:
         landmarks: index of a candidate → nDCG@10 measured on it.
         host: what trials on the machine show that it adds, where models know nothing of it.
+        corrections: metric → factor that live traffic shows (``models.correction``).
     """
 
     features: WorkloadFeatures
     profile: HardwareProfile
     landmarks: Mapping[int, float] = field(default_factory=dict)
     host: HostEffect | None = None
+    corrections: Mapping[str, float] = field(default_factory=dict)
 
 
 class Predictor:
@@ -102,8 +104,12 @@ class Predicted:
         knobs = self.pool.rows[rows]
         some = self.physics.take(rows)
         trees = time_rows(knobs, self.features, some)
-        host = self.task.host or self.models.ratios.hosts.get(self.task.profile.fingerprint)
-        return self.models.ratios.predict(knobs, trees, some, name, host)
+        found = self.models.ratios.predict(knobs, trees, some, name, self._host)
+        return found * self.task.corrections.get(name, 1.0)
+
+    @property
+    def _host(self) -> HostEffect | None:
+        return self.task.host or self.models.ratios.hosts.get(self.task.profile.fingerprint)
 
     def interval(self, name: str, value: float) -> tuple[float, float]:
         """The ends of the interval of a predicted value."""

@@ -131,9 +131,3 @@ def test_a_time_that_never_comes_is_refused(admin: httpx2.Client, cron: str) -> 
     answer = admin.post("/admin/v1/schedules", json={"kind": "prune", "cron": cron})
     assert answer.status_code in (400, 422)
     assert "cron" in answer.json()["key"]
-
-
-def test_there_are_no_models(admin: httpx2.Client) -> None:
-    assert ok(admin.get("/admin/v1/models")) == {"models": []}
-    refused(admin.post("/admin/v1/models/1/promote"), 404)
-    refused(admin.post("/admin/v1/models/1/rollback"), 404)
