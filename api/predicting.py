@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock, Thread
@@ -56,6 +56,15 @@ class Loaded:
     effects: dict[str, tuple[Sequence[Experience], HostEffect | None]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An answer, the version of the models that gave it, and what is to be known about it."""
+
+    answer: Answer
+    version: int
+    notes: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is to be predicted, and what is known of it.
@@ -91,8 +100,8 @@ class Predictions:
         self._wanted: int | None = None
         self._lock = Lock()
 
-    def recommend(self, wanted: Wanted) -> tuple[Answer, Loaded]:
-        """The best configs of a space by prediction, and by which models.
+    def recommend(self, wanted: Wanted) -> Prediction:
+        """The best configs of a space by prediction.
 
         Raises:
             InputError: the space has knobs, the objective metrics that models do not know, or the
@@ -110,14 +119,11 @@ class Predictions:
             )
         loaded = self._loaded(wanted.production)
         host = self._host(loaded, wanted.profile.fingerprint)
-        task = Task(
-            wanted.features,
-            wanted.profile,
-            host=host,
-            corrections=self._corrections(loaded, wanted, host),
-        )
+        factors = self._corrections(loaded, wanted, host)
+        task = Task(wanted.features, wanted.profile, host=host, corrections=factors)
         predicted = self._over(loaded, wanted.space).on(task)
-        return recommend(predicted, wanted.objective, wanted.count), loaded
+        answer = recommend(predicted, wanted.objective, wanted.count)
+        return Prediction(answer, loaded.version, tuple(_notes(loaded, factors)))
 
     def _host(self, loaded: Loaded, machine: str) -> HostEffect | None:
         """What trials on a machine that the models do not know show that it adds."""
@@ -202,6 +208,13 @@ class Predictions:
             while len(loaded.laid) > KEPT:
                 loaded.laid.popitem(last=False)
             return loaded.laid[name]
+
+
+def _notes(loaded: Loaded, factors: Mapping[str, float]) -> Iterator[str]:
+    if loaded.trouble is not None:
+        yield loaded.trouble
+    if factor := factors.get("latency_p50_ms"):
+        yield f"times are × {factor:.2f}, as the app's requests show"
 
 
 def _version(production: ModelSetRow | None) -> int:

@@ -142,7 +142,7 @@ class Recommender:
         assert found.features is not None
         assert found.profile is not None
         features = WorkloadFeatures.from_json(found.features)
-        told, by = self.predictions.recommend(
+        told = self.predictions.recommend(
             Wanted(
                 found.space,
                 features,
@@ -154,10 +154,11 @@ class Recommender:
                 found.production,
             )
         )
-        shown = [{"measured": {}, **one.to_json()} for one in told.recommended]
-        reason = told.reason if by.trouble is None else f"{told.reason}; {by.trouble}"
-        workload = found.workload
-        return _answer(shown, "models", reason, workload, sure=told.sure, models=by.version)
+        answer = told.answer
+        shown = [{"measured": {}, **one.to_json()} for one in answer.recommended]
+        reason = "; ".join((answer.reason, *told.notes))
+        known = found.workload, answer.sure, told.version
+        return _answer(shown, "models", reason, *known)
 
     def _default(self, found: Found, why: str) -> dict[str, Any]:
         config = found.space.default().to_json()
@@ -237,7 +238,6 @@ def _answer(
     source: str,
     reason: str,
     workload: Mapping[str, Any],
-    *,
     sure: bool | None = None,
     models: int | None = None,
 ) -> dict[str, Any]:

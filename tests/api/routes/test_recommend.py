@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +11,14 @@ import httpx2
 import pytest
 
 from api.wiring import make_space
+from tests.api.exports import START_NS, a_trace, encoded, export, request
 from tests.api.routes.conftest import Register, ok, refused
+from tests.api.serving import Serving
 from tests.autorag.machines import profile
 from tests.models.learned import Imagined
 
 FEATURES = Imagined("asked", 0.4).features
+UNBOUND = "max ndcg_at_10"
 PART = ["retrieve.mode", "retrieve.alpha", "retrieve.k", "rerank.model", "rerank.depth"]
 
 
@@ -109,3 +114,39 @@ def test_knobs_that_models_do_not_know_are_named(register: Register) -> None:
 def test_a_profile_that_is_none_is_refused(admin: httpx2.Client) -> None:
     body = {"features": FEATURES.to_json(), "hardware": {"identity": {}}}
     refused(admin.post("/v1/recommend", json=body), 422)
+
+
+def test_an_apps_requests_correct_its_times(service: Serving, register: Register) -> None:
+    """Sixty requests: 38 ms from question to ranked contexts, whatever was predicted."""
+    app, twin = (register(space={"reference": PART}) for _ in range(2))
+    for each in (app, twin):
+        ok(each.client.put(each.url("/workload"), json={"features": FEATURES.to_json()}))
+        ok(each.client.put(each.url("/hardware"), json=profile().to_json()))
+        each.propose(retrieve__k=20)
+    spans = [span for i in range(60) for span in a_trace(f"{app.name} {i}")]
+    for span in spans:
+        ago = time.time_ns() - START_NS - 3_600_000_000_000
+        span.start_time_unix_nano += ago
+        span.end_time_unix_nano += ago
+    revision = app.settings()["revision"]
+    sent = request(spans, service__name=app.name, autorag__revision=str(revision))
+    assert export(app.client, encoded(sent)).status_code == 200
+    service.wait_until_settled()
+    corrected, usual = (
+        ok(a.client.post("/v1/recommend", json={"objective": "max ndcg_at_10"}))
+        for a in (app, twin)
+    )
+    assert "as the app's requests show" in corrected["reason"]
+    assert "as the app's requests show" not in usual["reason"]
+    configs = [a["recommended"]["config"] for a in (corrected, usual)]
+    assert configs[0] == configs[1]
+    slower, predicted = (
+        a["recommended"]["predicted"]["latency_p50_ms"]["value"] for a in (corrected, usual)
+    )
+    assert slower / predicted == pytest.approx(factor_in(corrected["reason"]), rel=0.01)
+
+
+def factor_in(reason: str) -> float:
+    found = re.search(r"times are × ([0-9.]+)", reason)
+    assert found is not None
+    return float(found[1])
