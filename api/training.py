@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
@@ -45,15 +46,20 @@ class Material:
         moments = [t.measured_at for e in self.examples for t in e.timed]
         return int(np.nanmax(np.concatenate(moments))) if moments else 0
 
-    def data(self, seed: int) -> str:
-        """What a set of models that is trained on this with this seed is identified by."""
+    @cached_property
+    def digest(self) -> str:
+        """Identifies what was measured."""
         digest = blake2b(digest_size=20)
         for e in self.examples:
             digest.update(address([e.workload, e.corpus, e.labelled]).encode())
             for array in (e.described, e.knobs, e.quality, *_timed(e)):
                 digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def data(self, seed: int) -> str:
+        """Identifies a set of models that is trained on this with this seed."""
         made_by = [SCHEMA, version("autorag-service"), PARAMETERS, ROUNDS, seed]
-        return address([digest.hexdigest(), made_by])
+        return address([self.digest, made_by])
 
 
 @dataclass(frozen=True)
