@@ -133,6 +133,7 @@ def judge(rows: list[dict[str, Any]], profile: Callable[[Row], HardwareProfile])
         model = AnalyticModel(profile(row), generate=row["part"] == "generation")
         knobs = Knobs.of([row["config"]])
         row["blind"], row["seeing"] = (model.predict(knobs, s) for s in (shape, known))
+        row["built"] = model.build_s(knobs, known)
     calm = [row for row in rows if _calm(row)]
     found: dict[str, Iterable[Point]] = {
         STAGES_TITLE: points_of_stages(rows, "seeing"),
@@ -228,7 +229,7 @@ def points_of_builds(rows: Iterable[Row]) -> Iterator[Point]:
             key = (row["workload"], build, what, measured)
             if key not in seen:
                 seen.add(key)
-                predicted = row["seeing"].build_s[build].item()
+                predicted = row["built"][build].item()
                 yield Point(f"{build} {what}".strip(), measured, predicted)
 
 

@@ -24,6 +24,7 @@ from autorag.errors import InputError
 from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
 from autorag.objective import Objective
+from models.analytic.chunking import chunking
 from models.analytic.columns import Floats
 from models.analytic.shape import WorkloadShape
 from models.analytic.stages import AnalyticModel, Predictions
@@ -72,42 +73,66 @@ class Predictor:
         """Predictions of all configs on a task.
 
         Raises:
-            InputError: the features or the profile lack what physics needs.
+            InputError: the features lack what physics needs.
         """
         shape = WorkloadShape.from_features(task.features)
-        physics = AnalyticModel(task.profile).predict(self.pool.knobs, shape)
         features = encode_workload(task.features)
         quality = self._laid.predict(features, task.landmarks)
-        return Predicted(self.models, self.pool, self._laid, task, features, physics, quality)
+        return Predicted(self.models, self.pool, self._laid, task, shape, features, quality)
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """Predictions of the ``n`` configs of a pool on a task, made as they are asked for."""
+    """Predictions of the ``n`` configs of a pool on a task, made as they are asked for: physics and
+    trees of a few configs take a fraction of what those of all would.
+
+    What asks for times or memory raises ``InputError`` when the profile lacks a figure.
+    """
 
     models: ModelSet
     pool: Candidates
     laid: QualityPool
     task: Task
+    shape: WorkloadShape
     features: Matrix
-    physics: Predictions
     quality: Quality
+    _physics: dict[bytes, Predictions] = field(default_factory=dict, repr=False)
 
     def metric(self, name: str, rows: np.ndarray) -> Floats:
         """Values ``(k,)`` of a metric of ``PREDICTED`` at these indices ``(k,)``."""
         if name == QUALITY:
             return self.quality.value.take(rows)
+        physics = self.physics(rows)
         if name == MEMORY:
-            return self.physics.memory_mb.take(rows)
+            return physics.memory_mb
         if name not in LEARNED:
             raise InputError(f"{name} is not predicted", key="metric", value=name)
-        knobs = self.pool.rows[rows]
-        some = self.physics.take(rows)
-        trees = time_rows(knobs, self.features, some)
-        found = self.models.ratios.predict(knobs, trees, some, name, self._host)
+        knobs = self.pool.rows.take(rows, axis=0)
+        trees = time_rows(knobs, self.features, physics)
+        found = self.models.ratios.predict(knobs, trees, physics, name, self._host)
         return found * self.task.corrections.get(name, 1.0)
 
-    @property
+    def physics(self, rows: np.ndarray) -> Predictions:
+        """What physics says of the configs at these indices ``(k,)``; the last are kept, since one
+        metric is asked for after the other."""
+        name = rows.tobytes()
+        found = self._physics.get(name)
+        if found is None:
+            self._physics.clear()
+            found = self._analytic.predict(self.pool.knobs.take(rows), self.shape)
+            self._physics[name] = found
+        return found
+
+    @cached_property
+    def chunks(self) -> Floats:
+        """How many chunks each config is predicted to have, ``(n,)``."""
+        return chunking(self.shape, self.pool.knobs.cut).chunks
+
+    @cached_property
+    def _analytic(self) -> AnalyticModel:
+        return AnalyticModel(self.task.profile)
+
+    @cached_property
     def _host(self) -> HostEffect | None:
         return self.task.host or self.models.ratios.hosts.get(self.task.profile.fingerprint)
 
@@ -125,7 +150,7 @@ class Predicted:
         values = {name: self.metric(name, rows) for name in names}
         return self.models.residuals.chance(values, objective.slos, len(rows))
 
-    @property
+    @cached_property
     def provenance(self) -> Provenance:
         machine = self.task.profile.fingerprint
         if self.task.host is None and not self.models.ratios.knows(machine):

@@ -76,7 +76,7 @@ def rank(predicted: Predicted, objective: Objective, count: int) -> Ranking:
     """The best ``count`` valid candidates for an objective that is predictable."""
     pool = predicted.pool
     known = pool.known(predicted.models.choices)
-    valid = np.flatnonzero(known & pool.trainable(predicted.physics.chunks))
+    valid = np.flatnonzero(known & pool.trainable(predicted.chunks))
     order = valid[np.argsort(_cost(predicted, objective, valid), kind="stable")]
     sure: list[Chosen] = []
     doubtful: list[Chosen] = []

@@ -138,7 +138,8 @@ def choices(
     for name, effect in effects.items():
         yield f"{name}, known", int(task.feasible[effect[task.feasible].argmax()])
     inputs = time_rows(timed.knobs, example.described, timed.physics)
-    predicted = {m: ratios.predict(timed.knobs, inputs, timed.physics, m) for m in LEARNED}
+    host = ratios.hosts.get(timed.machine)
+    predicted = {m: ratios.predict(timed.knobs, inputs, timed.physics, m, host) for m in LEARNED}
     predicted[MEMORY] = timed.physics.memory_mb
     chance = known.chance(predicted, task.bounds, len(timed.configs))
     sure = np.flatnonzero(chance >= SURE)

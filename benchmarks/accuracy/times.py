@@ -51,7 +51,9 @@ def about_times(examples: Sequence[Example], seed: int) -> str:
                         predicted = {
                             "analytic": analytic(t.knobs, t.physics, target),
                             "learned": np.exp(alone[target].predict(_without_physics(inputs))),
-                            "both": both.predict(t.knobs, inputs, t.physics, target),
+                            "both": both.predict(
+                                t.knobs, inputs, t.physics, target, both.hosts.get(t.machine)
+                            ),
                         }
                         for kind, values in predicted.items():
                             error = Errors.of(values, t.measured[target])

@@ -47,7 +47,6 @@ class Predictions:
         latency_ms: their sum, query to ranked contexts.
         ttft_ms: query to the first token of the answer; NaN where none is generated here.
         token_ms: milliseconds of every further token; NaN in the same cases.
-        build_s: seconds of every artifact (``building``); NaN where it is not needed.
         chunks, chunk_tokens: distinct chunks, and tokens of one on average.
         distances: vectors or codes that a query is compared with, centroids left out; NaN without
             a vector index.
@@ -60,7 +59,6 @@ class Predictions:
     ttft_ms: Floats
     token_ms: Floats
     memory_mb: Floats
-    build_s: Mapping[str, Floats]
     chunks: Floats
     chunk_tokens: Floats
     distances: Floats
@@ -68,17 +66,12 @@ class Predictions:
 
     def take(self, rows: Rows) -> Predictions:
         """The configs at these indices ``(k,)``, in their order."""
-        stages, builds = (
-            {name: column.take(rows) for name, column in columns.items()}
-            for columns in (self.stage_ms, self.build_s)
-        )
         return Predictions(
-            stages,
+            {name: column.take(rows) for name, column in self.stage_ms.items()},
             self.latency_ms.take(rows),
             self.ttft_ms.take(rows),
             self.token_ms.take(rows),
             self.memory_mb.take(rows),
-            builds,
             self.chunks.take(rows),
             self.chunk_tokens.take(rows),
             self.distances.take(rows),
@@ -128,12 +121,19 @@ class AnalyticModel:
             latency_ms + prompt_ms,
             token_ms,
             memory / 1e6,
-            build_seconds(knobs, shape, chunks, self._machine),
             chunks.chunks,
             chunks.tokens,
             work.vectors,
             np.where(knobs.scored, found.postings, np.nan),
         )
+
+    def build_s(self, knobs: Knobs, shape: WorkloadShape) -> Mapping[str, Floats]:
+        """Seconds of every artifact (``building``), ``(n,)``; NaN where it is not needed.
+
+        Raises:
+            InputError: the profile lacks a figure that one of them needs.
+        """
+        return build_seconds(knobs, shape, chunking(shape, knobs.cut), self._machine)
 
     def _named(self, knobs: Knobs) -> dict[str, CrossEncoder]:
         """The cross-encoders that are used."""

@@ -38,7 +38,7 @@ def test_what_was_written_predicts_the_same(file: Path) -> None:
     task = Task(examples()[2].features, profile())
     one, other = (Predictor(m, pool).on(task) for m in (trained(), found))
     assert one.quality.value.tolist() == pytest.approx(other.quality.value.tolist(), abs=1e-12)
-    rows = one.pool.trainable(one.physics.chunks).nonzero()[0]
+    rows = one.pool.trainable(one.chunks).nonzero()[0]
     for name in ("latency_p95_ms", "context_tokens", "memory_mb"):
         assert one.metric(name, rows).tolist() == other.metric(name, rows).tolist()
         assert one.interval(name, 1.0) == other.interval(name, 1.0)

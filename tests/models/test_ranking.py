@@ -114,7 +114,7 @@ def test_what_nothing_predicts_is_named(objective: str, named: str) -> None:
 def test_the_least_of_a_metric_is_found() -> None:
     """But for changes that are worth less than they cost."""
     some = predicted()
-    everything = np.flatnonzero(some.pool.trainable(some.physics.chunks))
+    everything = np.flatnonzero(some.pool.trainable(some.chunks))
     for metric in ("latency_p95_ms", "memory_mb", "context_tokens"):
         first = rank(some, parse_objective(f"min {metric}"), 1).chosen[0].candidate
         least = some.metric(metric, everything).min()
