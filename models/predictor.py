@@ -46,6 +46,7 @@ class Task:
 
     Attributes:
         landmarks: index of a candidate → nDCG@10 measured on it.
+        labelled: landmarks were measured on real queries, not on pseudo-queries.
         host: what trials on the machine show that it adds, where models know nothing of it.
         corrections: metric → factor that live traffic shows (``models.correction``).
     """
@@ -53,6 +54,7 @@ class Task:
     features: WorkloadFeatures
     profile: HardwareProfile
     landmarks: Mapping[int, float] = field(default_factory=dict)
+    labelled: bool = True
     host: HostEffect | None = None
     corrections: Mapping[str, float] = field(default_factory=dict)
 
@@ -77,7 +79,7 @@ class Predictor:
         """
         shape = WorkloadShape.from_features(task.features)
         features = encode_workload(task.features)
-        quality = self._laid.predict(features, task.landmarks)
+        quality = self._laid.predict(features, task.landmarks, labelled=task.labelled)
         return Predicted(self.models, self.pool, self._laid, task, shape, features, quality)
 
 

@@ -105,16 +105,24 @@ class QualityPool:
             found = self._shared.setdefault(candidate, np.stack(parts))
         return found
 
-    def predict(self, features: Matrix, landmarks: Mapping[int, float] | None = None) -> Quality:
+    def predict(
+        self,
+        features: Matrix,
+        landmarks: Mapping[int, float] | None = None,
+        *,
+        labelled: bool = True,
+    ) -> Quality:
         """Quality on a workload.
 
         Args:
             features: ``encode_workload``.
             landmarks: index of a config → its measured nDCG@10.
+            labelled: on real queries. On pseudo-queries landmarks tell how configs compare, and
+                nothing of the level.
         """
         near = self._weights(features, landmarks or {})
         value = near @ self.values
-        if landmarks:
+        if landmarks and labelled:
             at, seen = list(landmarks), np.array([*landmarks.values()])
             value = value + (seen - value[at]).sum() / (len(at) + PRIOR_LANDMARKS)
         names = [one.workload for one in self.model.landscapes]

@@ -122,6 +122,7 @@ def _reason(objective: Objective, ranking: Ranking, doubts: Sequence[str]) -> st
 def _told(predicted: Predicted, ranking: Ranking) -> Iterator[Recommended]:
     rows = np.array([chosen.candidate for chosen in ranking.chosen])
     values = {name: predicted.metric(name, rows) for name in PREDICTED}
+    measured = predicted.task.landmarks if predicted.task.labelled else {}
     for i, chosen in enumerate(ranking.chosen):
         mine = {name: float(column[i]) for name, column in values.items()}
         told = {
@@ -129,11 +130,14 @@ def _told(predicted: Predicted, ranking: Ranking) -> Iterator[Recommended]:
             for name, value in mine.items()
             if not math.isnan(value)
         }
+        seen = measured.get(chosen.candidate)
+        if seen is not None:
+            told[QUALITY] = seen, seen, seen
         yield Recommended(
             predicted.pool.configs[chosen.candidate],
             told,
             chosen.chance,
-            predicted.provenance,
+            predicted.provenance if seen is None else "measured",
             tuple(reasons(predicted, DEFAULT_CANDIDATE, chosen.candidate)),
         )
 

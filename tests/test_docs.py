@@ -86,7 +86,7 @@ def test_the_readme_names_only_commands_and_options_that_exist() -> None:
     named = dict(commands(typer.main.get_command(app)))
     options = {o for c in named.values() for p in c.params for o in p.opts}
     assert set(re.findall(r"autorag (\w+)", README)) <= {name.split()[0] for name in named}
-    for group in ("db", "bench"):
+    for group in ("db", "bench", "models"):
         told = re.findall(rf"autorag {group} (\w+)", README)
         assert {f"{group} {name}" for name in told} <= set(named)
     ours = "\n".join(line for line in README.splitlines() if "curl" not in line)

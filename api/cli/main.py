@@ -142,16 +142,19 @@ def recommend(
         Path | None, typer.Option(help="A set of models. Default: the one in production.")
     ] = None,
     alternatives: Annotated[int, typer.Option(min=0, max=20, help="Further configs.")] = 4,
+    landmarks: Annotated[
+        bool, typer.Option("--landmarks", help="Measure three cheap configs before (seconds).")
+    ] = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Predict a config for your documents in seconds, without measuring any."""
+    """Predict a config for your documents in seconds, without measuring it."""
     from autorag.objective import DEFAULT_OBJECTIVE, parse_objective
 
     wanted = parse_objective(objective) if objective is not None else DEFAULT_OBJECTIVE
     from api.cli.recommend import run_recommend
 
-    run_recommend(docs, queries, wanted, models, 1 + alternatives, seed, as_json)
+    run_recommend(docs, queries, wanted, models, 1 + alternatives, landmarks, seed, as_json)
 
 
 @app.command()

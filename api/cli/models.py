@@ -19,6 +19,9 @@ from autorag.errors import NotFoundError
 from autorag.model_sets import SHIPPED_VERSION, ModelSetRow
 from autorag.ports import SystemClock
 from models.accuracy import Accuracy
+from models.experience import effect_on
+from models.hosts import HostEffect
+from models.training import ModelSet
 from store.database import Database
 from store.engine import open_database
 
@@ -69,18 +72,32 @@ def run_report(version: int | None, db: str | None, as_json: bool) -> None:
         _report(row, Console())
 
 
-def production_models(settings: Settings) -> tuple[Any, dict[str, Any]]:
+def production_models(settings: Settings) -> tuple[ModelSet, dict[str, Any]]:
     """The models in production in this home, and what is kept about them; those that ship where
     nothing was trained.
 
     Raises:
         ModelError: they cannot be read.
     """
-    registry = Registry(settings.home)
-    if settings.db is None and not settings.database.is_file():
-        return registry.read(None)
-    with _opened(None) as (database, _):
+    if not _is_there(settings):
+        return Registry(settings.home).read(None)
+    with _opened(None) as (database, registry):
         return registry.read(database.read(lambda s: s.model_sets.production()))
+
+
+def host_effect(models: ModelSet, machine: str, settings: Settings) -> HostEffect | None:
+    """What trials on a machine that the models do not know show that it adds."""
+    if models.ratios.knows(machine) or not _is_there(settings):
+        return None
+    with _opened(None) as (database, _):
+        return effect_on(
+            models.ratios, database.read(lambda s: s.experience.trials(hardware=machine))
+        )
+
+
+def _is_there(settings: Settings) -> bool:
+    """Whether there is a database; looking makes none."""
+    return settings.db is not None or settings.database.is_file()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.cli.console import LiveProgress, progress_console
-from api.cli.models import production_models
+from api.cli.models import host_effect, production_models
+from api.landmarks import measure_landmarks
 from api.settings import Settings
 from api.wiring import hardware_profile, load_workload, make_parts, make_space, workload_features
 from autorag.metrics import METRICS
 from autorag.objective import Objective
+from collectors.prepare import needs_preparation, prepare_models
 from models.calibration import COVERAGE
 from models.candidates import Candidates
 from models.files import read_models
@@ -32,23 +35,36 @@ def run_recommend(
     objective: Objective,
     models: Path | None,
     count: int,
+    landmarks: bool,
     seed: int,
     as_json: bool,
 ) -> None:
-    """Predict the best configs for documents, without measuring any."""
+    """Predict the best configs for documents, without measuring any but the landmarks."""
     check_predictable(objective)
     settings = Settings.from_environment()
     known, about = production_models(settings) if models is None else read_models(models)
     parts = make_parts(settings, seed)
     console = progress_console(quiet=as_json)
     workload = load_workload(docs, queries, parts)
+    pool = Candidates.of(make_space(), seed=seed)
     with LiveProgress(console) as progress:
         profile = hardware_profile(parts, progress.progress)
+        marks = None
+        if landmarks:
+            if needs_preparation(settings.models):
+                progress.preparing("the static embedder (once per machine)")
+                prepare_models(settings.models)
+            progress.preparing("landmarks")
+            marks = measure_landmarks(workload, pool, parts, progress.progress)
         features = workload_features(workload, parts)
-    pool = Candidates.of(make_space(), seed=seed)
-    answer = recommend(Predictor(known, pool).on(Task(features, profile)), objective, count)
+    task = Task(features, profile, host=host_effect(known, profile.fingerprint, settings))
+    if marks is not None:
+        task = replace(task, landmarks=marks.quality, labelled=marks.labelled)
+    answer = recommend(Predictor(known, pool).on(task), objective, count)
     if as_json:
         row = {**_told(answer), "models": about, "workload": workload.summary()}
+        if marks is not None:
+            row["landmarks"] = marks.to_json(pool)
         Console(soft_wrap=True).print_json(json.dumps(row), indent=None)
     else:
         _print(answer, Console())

@@ -8,6 +8,7 @@ import pytest
 
 from api.wiring import make_space
 from autorag.table.files import read_table, table_hash
+from models.accuracy import Accuracy, changes
 from models.candidates import Candidates
 from models.files import SHIPPED, read_models
 from tests.api.command import Command
@@ -46,6 +47,22 @@ def test_what_is_recommended_can_be_measured(used_autorag: Command, docs: Path) 
     assert abs(measured["measured"]["memory_mb"] / memory - 1) < 0.2
 
 
+def test_landmarks_are_measured_and_told(used_autorag: Command, docs: Path) -> None:
+    asked = ("recommend", "--docs", docs, "--objective", "max ndcg_at_10", "--json")
+    without, told = (used_autorag.run(*asked, *more).json() for more in ((), ("--landmarks",)))
+    marks = told["landmarks"]
+    assert "landmarks" not in without
+    assert (marks["queries"], marks["query_source"]) == (24, "labelled")
+    assert 1 <= len(marks["measured"]) <= 3
+    for one in marks["measured"]:
+        assert make_space().valid(one["config"])
+        settings = [w for k, v in one["config"].items() for w in ("--set", f"{k}={v}")]
+        again = used_autorag.run("measure", "--docs", docs, *settings, "--json").json()
+        assert one["measured"]["ndcg_at_10"] == pytest.approx(again["measured"]["ndcg_at_10"])
+    level = [r["recommended"]["predicted"]["ndcg_at_10"]["value"] for r in (without, told)]
+    assert level[0] != level[1]
+
+
 def test_without_json_there_is_a_table(used_autorag: Command, docs: Path) -> None:
     ended = used_autorag.run("recommend", "--docs", docs)
     assert ended.code == 0, ended.err
@@ -76,10 +93,11 @@ def test_the_set_that_ships_is_that_of_the_table(used_autorag: Command, tmp_path
     assert about["table"] == table_hash(read_table(TABLE))
     again = tmp_path / "again.zip"
     told = used_autorag.run("train", again, "--table", TABLE, "--json").json()
-    assert {k: told[k] for k in about if k != "left_out_error"} == {
-        k: v for k, v in about.items() if k != "left_out_error"
+    assert {k: told[k] for k in about if k != "accuracy"} == {
+        k: v for k, v in about.items() if k != "accuracy"
     }
-    assert told["left_out_error"] == pytest.approx(about["left_out_error"], rel=0.05)
+    errors = (Accuracy.from_json(a["accuracy"]) for a in (about, told))
+    assert not any(c.worse for c in changes(*errors))
     made, _ = read_models(again)
     rows = Candidates.of(make_space(), seed=0, drawn=100).rows
     assert made.quality.over(rows).effects == pytest.approx(
