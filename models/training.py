@@ -10,7 +10,7 @@ one chatty app does not own a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from autorag.errors import InputError
 from autorag.ports import Progress
 from models.analytic.columns import Floats
+from models.bounds import bounded, calibrating, folds
 from models.calibration import ADDED, Residuals
 from models.encoding import Matrix, choices_in, encode_configs
 from models.examples import MEMORY, QUALITY, Example, Timed
@@ -77,11 +78,12 @@ def train(
     """Train on all, calibrate on left-out corpora.
 
     Args:
-        progress: told of every corpus that is left out; what it raises ends the training.
+        progress: told of corpora that are left out; what it raises ends the training.
 
     Raises:
         InputError: fewer than two corpora were timed, or have ``FEWEST_CONFIGS``.
     """
+    examples = bounded(examples)
     corpora = list(dict.fromkeys(e.corpus for e in examples if e.timed))
     landscapes = fit_landscapes(examples, seed)
     if len(corpora) < 2 or len({x.corpus for x in landscapes}) < 2:
@@ -91,10 +93,11 @@ def train(
             key="table",
         )
     held: list[HeldOut] = []
-    for done, corpus in enumerate(corpora):
-        progress("leaving out corpora", done, len(corpora))
-        held += held_out(examples, landscapes, corpus, seed)
-    progress("leaving out corpora", len(corpora), len(corpora))
+    fewer, groups = calibrating(examples), folds(corpora)
+    for done, group in enumerate(groups):
+        progress("leaving out corpora", done, len(groups))
+        held += held_out(fewer, landscapes, group, seed)
+    progress("leaving out corpora", len(groups), len(groups))
     models = fit(examples, landscapes, residuals(held), seed)
     return Trained(models, tuple(held))
 
@@ -142,13 +145,13 @@ def fit_ratios(examples: Sequence[Example], targets: Sequence[str], seed: int) -
 
 
 def held_out(
-    examples: Sequence[Example], landscapes: Sequence[Landscape], corpus: str, seed: int
+    examples: Sequence[Example], landscapes: Sequence[Landscape], out: Collection[str], seed: int
 ) -> Iterator[HeldOut]:
-    """What models that have not seen a corpus say of its timed workloads."""
-    known = [e for e in examples if e.corpus != corpus]
-    quality = QualityModel(tuple(x for x in landscapes if x.corpus != corpus))
+    """What models that have not seen these corpora say of their timed workloads."""
+    known = [e for e in examples if e.corpus not in out]
+    quality = QualityModel(tuple(x for x in landscapes if x.corpus not in out))
     ratios = fit_ratios(known, LEARNED, seed)
-    for example in (e for e in examples if e.corpus == corpus):
+    for example in (e for e in examples if e.corpus in out):
         yield from (told(example, timed, quality, ratios) for timed in example.timed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autorag.experience import Served
@@ -28,11 +29,11 @@ def traffic(*slower: float, requests: int = 500) -> list[tuple[Mapping[str, Any]
     """What requests took with the first configs, each so many times slower than predicted."""
     usual = predicted()
     names = ("latency_p50_ms", "latency_p95_ms")
-    rows = range(len(slower))
-    values = {n: usual.metric(n, list(rows)) for n in names}  # type: ignore[arg-type]
+    rows = np.arange(len(slower))
+    values = {n: usual.metric(n, rows) for n in names}
     return [
         (configs()[i], Served(i, requests, {n: float(values[n][i]) * slower[i] for n in names}))
-        for i in rows
+        for i in rows.tolist()
     ]
 
 
@@ -44,8 +45,8 @@ def found(*slower: float, requests: int = 500) -> dict[str, float]:
 def test_a_slower_stack_is_predicted_slower() -> None:
     factor = found(1.8, 2.0, 2.2)
     assert factor == pytest.approx({"latency_p50_ms": 2.0, "latency_p95_ms": 2.0})
-    rows = [3, 4, 5]
-    usual, corrected = (p.metric("latency_p95_ms", rows) for p in (predicted(), predicted(factor)))  # type: ignore[arg-type]
+    rows = np.array([3, 4, 5])
+    usual, corrected = (p.metric("latency_p95_ms", rows) for p in (predicted(), predicted(factor)))
     assert corrected.tolist() == pytest.approx((2.0 * usual).tolist())
 
 

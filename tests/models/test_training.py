@@ -60,7 +60,7 @@ def test_every_corpus_is_predicted_by_models_that_did_not_see_it() -> None:
     assert [one.workload for one in told()] == [e.workload for e in examples()]
     twin = replace(examples()[0], workload="again")
     four = [*examples()[:3], twin]
-    held = list(held_out(four, fit_landscapes(four, 0), "w0", 0))
+    held = list(held_out(four, fit_landscapes(four, 0), {"w0"}, 0))
     first, again = (next(o for o in held if o.workload == n) for n in ("w0", "again"))
     assert first.predicted[QUALITY].tolist() == again.predicted[QUALITY].tolist()
     assert np.abs(first.predicted[QUALITY] - first.measured[QUALITY]).mean() > 0.02

@@ -1,0 +1,97 @@
+"""What training takes as more is measured: seconds, memory, size of the set.
+
+    python -m benchmarks.training_scale [--table benchmarks/table] [--rows 10000 100000 1000000]
+
+Rows are those of the measured table, of as many corpora as it takes: copies of its corpora with
+features and times of their own (each times a factor of its own near 1), 394 rows a corpus. Every
+size is trained in a process of its own, on one thread: gathering (physics and encoding of all rows)
+is timed apart from training. ``models.bounds`` says what is taken of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from api.training import of_table
+from benchmarks.lessons.page import table
+from models.examples import Example
+from models.files import write_models
+from models.training import train
+
+SEED = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--table", type=Path, default=Path("benchmarks/table"))
+    parser.add_argument("--rows", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    arguments = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    found = []
+    for rows in arguments.rows:
+        with context.Pool(1) as pool:
+            found.append(pool.apply(measured, (arguments.table, rows)))
+        print(json.dumps(found[-1]), flush=True)
+    headings = ("rows", "corpora", "gather s", "train s", "peak MB", "of it rows MB", "set MB")
+    print(table(headings, [tuple(str(v) for v in row.values()) for row in found]))
+
+
+def measured(folder: Path, rows: int) -> dict[str, Any]:
+    """Train on so many rows."""
+    started = time.perf_counter()
+    examples = list(_copies([e for e in of_table(folder).examples if e.timed], rows))
+    gathered = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    models = train(examples, seed=SEED).models
+    trained = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "set.zip"
+        write_models(models, {}, file)
+        size = file.stat().st_size
+    return {
+        "rows": sum(len(t.configs) for e in examples for t in e.timed),
+        "corpora": len({e.corpus for e in examples}),
+        "gather_s": round(gathered - started, 1),
+        "train_s": round(trained - gathered, 1),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "rows_mb": before // 1024,
+        "set_mb": round(size / 1e6, 1),
+    }
+
+
+def _copies(examples: list[Example], rows: int) -> Iterator[Example]:
+    rng = np.random.default_rng(SEED)
+    taken = 0
+    for copy in count():
+        for example in examples:
+            made = _varied(example, copy, rng)
+            yield made
+            taken += sum(len(t.configs) for t in made.timed)
+            if taken >= rows:
+                return
+
+
+def _varied(example: Example, copy: int, rng: np.random.Generator) -> Example:
+    """One of another corpus, whose times are a few percent others."""
+    factor = float(np.exp(0.1 * rng.standard_normal()))
+    first, *_ = example.timed
+    measured = {m: v * factor if m.endswith("_ms") else v for m, v in first.measured.items()}
+    timed = replace(first, measured=measured, measured_at=first.measured_at + copy)
+    names = {"workload": f"{example.workload}-{copy}", "corpus": f"{example.corpus}-{copy}"}
+    return replace(example, timed=(timed,), **names)
+
+
+if __name__ == "__main__":
+    main()

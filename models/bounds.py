@@ -1,0 +1,74 @@
+"""What bounds training, however much was measured.
+
+Rows of one workload are alike, and so are workloads of one corpus: beyond some, more of them cost
+time and say little. So training takes the newest workloads of every corpus, of the corpora that
+were measured last, and an even part of their rows. Calibration leaves corpora out in at most
+``FOLDS`` groups, and trains on fewer rows still: it asks how far models are off, not for the best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from models.examples import Example, Timed
+
+MOST_WORKLOADS = 3
+"""Of a corpus."""
+
+MOST_CORPORA = 300
+
+MOST_ROWS = 1_000
+"""Of a workload in one repeat on one machine."""
+
+FOLDS = 20
+CALIBRATED_ON = 40_000
+"""Rows that are trained on while corpora are left out."""
+
+
+def bounded(examples: Sequence[Example]) -> list[Example]:
+    """What is trained on, in the given order."""
+    newest = sorted(range(len(examples)), key=lambda i: -_measured_at(examples[i]))
+    taken: dict[str, list[int]] = {}
+    for i in newest:
+        taken.setdefault(examples[i].corpus, []).append(i)
+    corpora = list(taken)[:MOST_CORPORA]
+    kept = sorted(i for corpus in corpora for i in taken[corpus][:MOST_WORKLOADS])
+    return [_thinned(examples[i], MOST_ROWS) for i in kept]
+
+
+def folds(corpora: Sequence[str]) -> list[frozenset[str]]:
+    """Corpora that are left out together: each alone, as long as there are few."""
+    count = min(len(corpora), FOLDS)
+    return [frozenset(corpora[i::count]) for i in range(count)]
+
+
+def calibrating(examples: Sequence[Example]) -> list[Example]:
+    """What is trained on while corpora are left out."""
+    rows = sum(len(t.configs) for e in examples for t in e.timed)
+    if rows <= CALIBRATED_ON:
+        return list(examples)
+    share = CALIBRATED_ON / rows
+    return [_thinned(e, max(1, int(share * _most_rows(e.timed)))) for e in examples]
+
+
+def _measured_at(example: Example) -> float:
+    moments = [float(np.nanmax(t.measured_at)) for t in example.timed]
+    return max(moments, default=0.0)
+
+
+def _most_rows(timed: Iterable[Timed]) -> int:
+    return max((len(t.configs) for t in timed), default=0)
+
+
+def _thinned(example: Example, most: int) -> Example:
+    if _most_rows(example.timed) <= most:
+        return example
+    parts = [t.take(_evenly(len(t.configs), most)) for t in example.timed]
+    return replace(example, timed=tuple(parts))
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.intp)
