@@ -86,10 +86,14 @@ def judge(
 def gather(table: Path, experiences: Sequence[Experience]) -> Material:
     """Everything that was measured: the table, where there is one, and what the store knows."""
     from api.training import Material, of_table
-    from models.experience import experience_examples
+    from models.experience import experience_examples, experience_searches
 
-    known = of_table(table) if table.is_dir() else Material((), None)
-    return Material((*known.examples, *experience_examples(experiences)), known.table)
+    known = of_table(table) if table.is_dir() else Material((), (), None)
+    return Material(
+        (*known.examples, *experience_examples(experiences)),
+        (*known.searched, *experience_searches(experiences)),
+        known.table,
+    )
 
 
 def _look(

@@ -21,8 +21,9 @@ from autorag.ports import Progress
 from autorag.table.files import read_machines, read_table, table_hash
 from models.accuracy import Accuracy
 from models.boosting import PARAMETERS, ROUNDS
-from models.examples import Example, table_examples
+from models.examples import Example, table_examples, table_searches
 from models.files import SCHEMA
+from models.recall import Searched
 from models.training import ModelSet, train
 
 OWN_TABLE = Path(__file__).parents[1] / "benchmarks" / "table"
@@ -38,6 +39,7 @@ class Material:
     """
 
     examples: tuple[Example, ...]
+    searched: tuple[Searched, ...]
     table: str | None
 
     @property
@@ -54,6 +56,8 @@ class Material:
             digest.update(address([e.workload, e.corpus, e.labelled]).encode())
             for array in (e.described, e.knobs, e.quality, *_timed(e)):
                 digest.update(np.ascontiguousarray(array).tobytes())
+        for one in self.searched:
+            digest.update(one.corpus.encode() + one.rows.tobytes() + one.recall.tobytes())
         return digest.hexdigest()
 
     def data(self, seed: int) -> str:
@@ -78,7 +82,8 @@ def of_table(folder: Path) -> Material:
         InputError: there is no table, or it cannot be read.
     """
     frame = read_table(folder)
-    return Material(tuple(table_examples(frame, read_machines(folder))), table_hash(frame))
+    examples = table_examples(frame, read_machines(folder))
+    return Material(tuple(examples), tuple(table_searches(frame)), table_hash(frame))
 
 
 def make(material: Material, seed: int, progress: Progress = lambda *_: None) -> Made:
@@ -87,8 +92,8 @@ def make(material: Material, seed: int, progress: Progress = lambda *_: None) ->
     Raises:
         InputError: too little was measured.
     """
-    trained = train(material.examples, seed=seed, progress=progress)
-    accuracy = Accuracy.of(trained.held)
+    trained = train(material.examples, material.searched, seed=seed, progress=progress)
+    accuracy = Accuracy.of(trained.held, trained.recall)
     examples = material.examples
     about = {
         "version": version("autorag-service"),
@@ -97,6 +102,7 @@ def make(material: Material, seed: int, progress: Progress = lambda *_: None) ->
         "measured_until": material.measured_until,
         "workloads": len(examples),
         "corpora": len({e.corpus for e in examples}),
+        "searches": sum(len(one.recall) for one in material.searched),
         "rows": sum(len(t.configs) for e in examples for t in e.timed),
         "seed": seed,
         "accuracy": accuracy.to_json(),

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
+from models.analytic.columns import Floats
 from models.calibration import ADDED, Residuals
 from models.examples import QUALITY, Example
+from models.recall import ANN_RECALL
 from models.training import PREDICTED, HeldOut, ModelSet, residuals, told
 
 ORDER = "order"
@@ -47,8 +49,13 @@ class Accuracy:
     coverage: Mapping[str, float]
 
     @classmethod
-    def of(cls, held: Sequence[HeldOut]) -> Accuracy:
-        """The accuracy that predictions of left-out workloads show."""
+    def of(cls, held: Sequence[HeldOut], recall: Mapping[str, Floats] | None = None) -> Accuracy:
+        """The accuracy that predictions of left-out workloads show.
+
+        Args:
+            recall: corpus → measured − predicted recall of approximate searches, of which the error
+                is the mean.
+        """
         found: dict[str, dict[str, list[float]]] = {}
         for one in held:
             for what, error in _errors(one).items():
@@ -57,6 +64,8 @@ class Accuracy:
             what: {corpus: float(np.mean(values)) for corpus, values in by_corpus.items()}
             for what, by_corpus in found.items()
         }
+        if recall:
+            errors[ANN_RECALL] = {c: float(np.abs(v).mean()) for c, v in recall.items()}
         return cls(errors, _coverage(residuals(held)) if held else {})
 
     def mean(self, what: str) -> float:

@@ -30,7 +30,7 @@ FEWEST_CORPORA = 9
 PER_CORPUS = 64
 """Residual vectors kept of a corpus, evenly spread over its configs."""
 
-ADDED = ("ndcg_at_10",)
+ADDED = ("ndcg_at_10", "ann_recall_at_10")
 """Metrics whose residual is a difference; those of the others are log ratios."""
 
 

@@ -25,6 +25,7 @@ from models.analytic.shape import WorkloadShape
 from models.analytic.stages import AnalyticModel, Predictions
 from models.encoding import Matrix, encode_configs, encode_workload
 from models.ratios import CONTEXT_TOKENS, TIMES
+from models.recall import ANN_RECALL, Searched, approximate, recall_rows
 
 if TYPE_CHECKING:
     import polars
@@ -98,6 +99,29 @@ def table_examples(table: polars.DataFrame, machines: Mapping[str, Identity]) ->
     """The workloads of the quality part of a measured table."""
     some = table.filter(part="quality").sort("workload", "config", "repeat")
     return [_example(rows, machines) for _, rows in _grouped(some, "workload")]
+
+
+def table_searches(table: polars.DataFrame) -> list[Searched]:
+    """Searches in approximate indexes, of all parts of a measured table, a workload after the
+    other. They are deterministic but for graphs, so each config counts once."""
+    import polars as pl
+
+    some = table.filter(pl.col(ANN_RECALL).is_not_null()).sort("workload", "config", "repeat")
+    once = some.unique(["workload", "config"], keep="first", maintain_order=True)
+    return [
+        found for _, rows in _grouped(once, "workload") if (found := _searched(rows)) is not None
+    ]
+
+
+def _searched(rows: polars.DataFrame) -> Searched | None:
+    first = rows.row(0, named=True)
+    knobs = Knobs.of(_configs(rows))
+    some = np.flatnonzero(approximate(knobs))
+    if not some.size:
+        return None
+    chunks, recall = (_column(rows, name)[some] for name in ("chunks", ANN_RECALL))
+    described = recall_rows(knobs.take(some), chunks, row_features(first))
+    return Searched(first["corpus"], described, recall)
 
 
 def taken_until(examples: Iterable[Example], moment: float) -> list[Example]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from autorag.errors import InputError
 from autorag.experience import Experience, Measured
+from models.analytic.chunking import chunking
 from models.analytic.columns import Floats
 from models.analytic.knobs import Knobs
 from models.analytic.shape import WorkloadShape
@@ -22,6 +23,7 @@ from models.encoding import CHOICES, encode_configs, encode_workload
 from models.examples import MEASURED, QUALITY, Example, Timed
 from models.hosts import HostEffect
 from models.ratios import CONTEXT_TOKENS, TIMES, RatioModel, time_rows
+from models.recall import ANN_RECALL, Searched, approximate, recall_rows
 
 FAMILY = "apps"
 
@@ -70,6 +72,28 @@ def effect_on(ratios: RatioModel, tried: Sequence[Experience]) -> HostEffect | N
     knobs = np.vstack([part.knobs for _, part in found])
     effect = HostEffect.fit(knobs, {t: np.concatenate(v) for t, v in left.items()})
     return effect if effect.coefficients else None
+
+
+def experience_searches(experiences: Sequence[Experience]) -> list[Searched]:
+    """What searches in approximate indexes found, a workload after the other."""
+    return [found for one in experiences if (found := _searched(one)) is not None]
+
+
+def _searched(one: Experience) -> Searched | None:
+    measured = [m for m in one.measured if _readable(m) and ANN_RECALL in m.metrics]
+    if not measured:
+        return None
+    knobs = Knobs.of([m.config for m in measured])
+    some = np.flatnonzero(approximate(knobs))
+    try:
+        shape = WorkloadShape.from_features(one.features)
+    except InputError:
+        return None
+    if not some.size:
+        return None
+    knobs = knobs.take(some)
+    rows = recall_rows(knobs, chunking(shape, knobs.cut).chunks, one.features)
+    return Searched(one.corpus, rows, _column(measured, ANN_RECALL)[some])
 
 
 def _example(same: Sequence[Experience]) -> Iterator[Example]:

@@ -24,6 +24,7 @@ import numpy as np
 from autorag.errors import InputError, ModelError
 from autorag.features import FEATURES, schema_address
 from autorag.hashing import address
+from models import recall
 from models.analytic.columns import Floats
 from models.boosting import Trees
 from models.calibration import Residuals
@@ -32,6 +33,7 @@ from models.hosts import HostEffect
 from models.landscapes import Landscape
 from models.quality import QualityModel
 from models.ratios import COLUMNS, RatioModel
+from models.recall import RecallModel
 from models.training import LEARNED, PREDICTED, ModelSet
 
 SHIPPED = Path(__file__).with_name("shipped.zip")
@@ -39,10 +41,11 @@ SHIPPED = Path(__file__).with_name("shipped.zip")
 
 FORMAT = 2
 MANIFEST = "manifest.json"
+RECALL = "recall.ubj"
 MOST_BYTES = 256_000_000
 """Of a file, and of what it unpacks to."""
 
-SCHEMA = address([KNOB_COLUMNS, COLUMNS, CHOICE_FLAGS, schema_address()])[:16]
+SCHEMA = address([KNOB_COLUMNS, COLUMNS, CHOICE_FLAGS, recall.COLUMNS, schema_address()])[:16]
 """Identifies the columns that models read, their order and what the features mean."""
 
 _BROKEN = (
@@ -107,6 +110,7 @@ def _packed(models: ModelSet, about: Mapping[str, Any]) -> bytes:
     files = {
         **{f"quality/{i}.ubj": x.trees for i, x in enumerate(models.quality.landscapes)},
         **{f"ratios/{target}.ubj": trees for target, trees in models.ratios.trees.items()},
+        **({RECALL: models.recall.trees} if models.recall else {}),
     }
     raw = {name: trees.to_bytes() for name, trees in files.items()}
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in raw.items()}
@@ -120,7 +124,6 @@ def _packed(models: ModelSet, about: Mapping[str, Any]) -> bytes:
 
 
 def _manifest(models: ModelSet) -> dict[str, Any]:
-    residuals = models.residuals
     return {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -140,11 +143,16 @@ def _manifest(models: ModelSet) -> dict[str, Any]:
             }
             for x in models.quality.landscapes
         ],
-        "residuals": {
-            "metrics": list(residuals.metrics),
-            "corpora": residuals.corpora.tolist(),
-            "values": [_listed(row) for row in residuals.values],
-        },
+        "residuals": _residual_row(models.residuals),
+        "recall": None if models.recall is None else _residual_row(models.recall.residuals),
+    }
+
+
+def _residual_row(residuals: Residuals) -> dict[str, Any]:
+    return {
+        "metrics": list(residuals.metrics),
+        "corpora": residuals.corpora.tolist(),
+        "values": [_listed(row) for row in residuals.values],
     }
 
 
@@ -181,7 +189,8 @@ def _models(manifest: Mapping[str, Any], raw: Mapping[str, bytes]) -> ModelSet:
             frozenset(manifest["machines"]),
             {machine: _effect(row) for machine, row in manifest["hosts"].items()},
         ),
-        _residuals(manifest["residuals"]),
+        _residuals(manifest["residuals"], PREDICTED),
+        _recall(manifest["recall"], raw),
         frozenset(manifest["choices"]),
     )
 
@@ -196,12 +205,19 @@ def _landscape(row: Mapping[str, Any], trees: Trees) -> Landscape:
     return Landscape(*names, features, float(row["worst"]), float(row["best"]), trees)
 
 
-def _residuals(row: Mapping[str, Any]) -> Residuals:
-    values = np.array([_array(one, len(PREDICTED)) for one in row["values"]])
+def _recall(row: Mapping[str, Any] | None, raw: Mapping[str, bytes]) -> RecallModel | None:
+    if row is None:
+        return None
+    trees = _trees(raw[RECALL], len(recall.COLUMNS))
+    return RecallModel(trees, _residuals(row, (recall.ANN_RECALL,)))
+
+
+def _residuals(row: Mapping[str, Any], metrics: tuple[str, ...]) -> Residuals:
+    values = np.array([_array(one, len(metrics)) for one in row["values"]])
     corpora = np.array(row["corpora"], dtype=np.intp)
-    if tuple(row["metrics"]) != PREDICTED or corpora.shape != (len(values),):
+    if tuple(row["metrics"]) != metrics or corpora.shape != (len(values),):
         raise ModelError("its residuals are of other metrics")
-    return Residuals(PREDICTED, values, corpora)
+    return Residuals(metrics, values, corpora)
 
 
 def _trees(raw: bytes, width: int) -> Trees:

@@ -35,6 +35,7 @@ from models.examples import MEMORY, QUALITY
 from models.hosts import HostEffect
 from models.quality import Quality, QualityPool
 from models.ratios import time_rows
+from models.recall import ANN_RECALL, EXACT, approximate
 from models.training import LEARNED, ModelSet
 
 Provenance = Literal["same_workload", "transferred", "analytic"]
@@ -101,9 +102,11 @@ class Predicted:
     _physics: dict[bytes, Predictions] = field(default_factory=dict, repr=False)
 
     def metric(self, name: str, rows: np.ndarray) -> Floats:
-        """Values ``(k,)`` of a metric of ``PREDICTED`` at these indices ``(k,)``."""
+        """Values ``(k,)`` of a metric of ``TOLD`` at these indices ``(k,)``."""
         if name == QUALITY:
             return self.quality.value.take(rows)
+        if name == ANN_RECALL:
+            return self._recall(rows)
         physics = self.physics(rows)
         if name == MEMORY:
             return physics.memory_mb
@@ -138,19 +141,37 @@ class Predicted:
     def _host(self) -> HostEffect | None:
         return self.task.host or self.models.ratios.hosts.get(self.task.profile.fingerprint)
 
+    def _recall(self, rows: np.ndarray) -> Floats:
+        """Recall of approximate search, NaN where nothing was learned of it."""
+        knobs, model = self.pool.knobs.take(rows), self.models.recall
+        if model is None:
+            return np.where(knobs.dense & ~approximate(knobs), EXACT, np.nan)
+        return model.predict(knobs, self.chunks[rows], self.task.features)
+
     def interval(self, name: str, value: float) -> tuple[float, float]:
         """The ends of the interval of a predicted value."""
-        low, high = self.models.residuals.interval(name)
+        if name == ANN_RECALL and value == EXACT:
+            return EXACT, EXACT
+        recall = self.models.recall
+        known = recall.residuals if name == ANN_RECALL and recall else self.models.residuals
+        low, high = known.interval(name)
         if name in ADDED:
             return value + low, value + high
         return value * float(np.exp(low)), value * float(np.exp(high))
 
     def chance(self, objective: Objective, rows: np.ndarray) -> Floats:
-        """The chance ``(k,)`` that configs hold all bounds, which are on metrics of
-        ``PREDICTED``."""
-        names = dict.fromkeys(slo.metric for slo in objective.slos)
-        values = {name: self.metric(name, rows) for name in names}
-        return self.models.residuals.chance(values, objective.slos, len(rows))
+        """The chance ``(k,)`` that configs hold all bounds, which are on metrics of ``TOLD``. That
+        of recall is taken to be independent of the others, which hold together or not."""
+        bounds = [slo for slo in objective.slos if slo.metric != ANN_RECALL]
+        values = {name: self.metric(name, rows) for name in dict.fromkeys(b.metric for b in bounds)}
+        together = self.models.residuals.chance(values, bounds, len(rows))
+        asked = [slo for slo in objective.slos if slo.metric == ANN_RECALL]
+        if not asked:
+            return together
+        recall, model = self.metric(ANN_RECALL, rows), self.models.recall
+        if model is None:
+            return np.where(recall == EXACT, together, 0.0)
+        return together * model.chance(recall, asked)
 
     @cached_property
     def provenance(self) -> Provenance:

@@ -19,7 +19,7 @@ from autorag.objective import Objective
 from models.analytic.columns import Floats
 from models.examples import QUALITY
 from models.predictor import Predicted
-from models.training import PREDICTED
+from models.training import TOLD
 
 RANKED = (QUALITY, "recall_at_1", "recall_at_5", "recall_at_10", "mrr_at_10")
 """Metrics that the effect on nDCG@10 stands for."""
@@ -55,8 +55,8 @@ def check_predictable(objective: Objective) -> None:
     Raises:
         InputError: models say nothing of the metric, or of one that is bounded.
     """
-    known = ", ".join(PREDICTED)
-    if objective.metric not in (*RANKED, *PREDICTED):
+    known = ", ".join(TOLD)
+    if objective.metric not in (*RANKED, *TOLD):
         raise InputError(
             f"{objective.metric} is not predicted, but {', '.join(RANKED[1:])}, {known} are; "
             "autorag tune measures it",
@@ -64,7 +64,7 @@ def check_predictable(objective: Objective) -> None:
             value=objective.metric,
         )
     for slo in objective.slos:
-        if slo.metric not in PREDICTED:
+        if slo.metric not in TOLD:
             raise InputError(
                 f"{slo}: a bound can be on {known}; autorag tune measures the others",
                 key="objective",

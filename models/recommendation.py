@@ -23,7 +23,7 @@ from models.predictor import Predicted
 from models.ranking import RANKED, Ranking, check_predictable, rank
 from models.ratios import TOTALS
 from models.reasons import Reason, reasons
-from models.training import PREDICTED
+from models.training import TOLD
 
 DEFAULT_CANDIDATE = 0
 """Where ``Candidates`` has the default."""
@@ -121,7 +121,7 @@ def _reason(objective: Objective, ranking: Ranking, doubts: Sequence[str]) -> st
 
 def _told(predicted: Predicted, ranking: Ranking) -> Iterator[Recommended]:
     rows = np.array([chosen.candidate for chosen in ranking.chosen])
-    values = {name: predicted.metric(name, rows) for name in PREDICTED}
+    values = {name: predicted.metric(name, rows) for name in TOLD}
     measured = predicted.task.landmarks if predicted.task.labelled else {}
     for i, chosen in enumerate(ranking.chosen):
         mine = {name: float(column[i]) for name, column in values.items()}

@@ -25,12 +25,16 @@ from models.examples import MEMORY, QUALITY, Example, Timed
 from models.landscapes import LANDMARKS, Landscape
 from models.quality import QualityModel
 from models.ratios import CONTEXT_TOKENS, TOTALS, RatioModel, Ratios, analytic, time_rows
+from models.recall import ANN_RECALL, RecallModel, Searched, left_out
 
 LEARNED = (*TOTALS, CONTEXT_TOKENS)
 """Targets that trees learn."""
 
 PREDICTED = (QUALITY, *LEARNED, MEMORY)
-"""Metrics that are predicted, with residuals."""
+"""Metrics that are predicted, with joint residuals."""
+
+TOLD = (*PREDICTED, ANN_RECALL)
+"""Metrics that are predicted."""
 
 FEWEST_CONFIGS = 24
 """Measured on a workload before its quality tells of others: leaves hold eight of them."""
@@ -41,21 +45,28 @@ class ModelSet:
     """Everything that was learned.
 
     Attributes:
+        recall: None where no searches in approximate indexes of two corpora were seen.
         choices: values of choices that were seen (``encoding.choices_in``).
     """
 
     quality: QualityModel
     ratios: RatioModel
     residuals: Residuals
+    recall: RecallModel | None
     choices: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A set of models, and what others that were made the same way say of left-out corpora."""
+    """A set of models, and what others that were made the same way say of left-out corpora.
+
+    Attributes:
+        recall: corpus → measured − predicted recall of approximate searches.
+    """
 
     models: ModelSet
     held: tuple[HeldOut, ...]
+    recall: Mapping[str, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +84,16 @@ class HeldOut:
 
 
 def train(
-    examples: Sequence[Example], *, seed: int, progress: Progress = lambda *_: None
+    examples: Sequence[Example],
+    searched: Sequence[Searched] = (),
+    *,
+    seed: int,
+    progress: Progress = lambda *_: None,
 ) -> Trained:
     """Train on all, calibrate on left-out corpora.
 
     Args:
+        searched: searches in approximate indexes.
         progress: told of corpora that are left out; what it raises ends the training.
 
     Raises:
@@ -98,20 +114,15 @@ def train(
         progress("leaving out corpora", done, len(groups))
         held += held_out(fewer, landscapes, group, seed)
     progress("leaving out corpora", len(groups), len(groups))
-    models = fit(examples, landscapes, residuals(held), seed)
-    return Trained(models, tuple(held))
-
-
-def fit(
-    examples: Sequence[Example], landscapes: Sequence[Landscape], known: Residuals, seed: int
-) -> ModelSet:
-    """Models that have seen all examples, with the residuals of others."""
-    return ModelSet(
+    recall = left_out(searched, seed=seed)
+    models = ModelSet(
         QualityModel(tuple(landscapes)),
         fit_ratios(examples, LEARNED, seed),
-        known,
+        residuals(held),
+        RecallModel.fit(searched, recall, seed=seed),
         choices_in(np.vstack([t.knobs for e in examples for t in e.timed])),
     )
+    return Trained(models, tuple(held), recall)
 
 
 def fit_landscapes(examples: Sequence[Example], seed: int) -> list[Landscape]:

@@ -29,7 +29,7 @@ def frozen() -> Material:
     """Five workloads in their first repeat on one machine: what is added to the table later is not
     among it."""
     examples = {e.workload: e for e in of_table(TABLE).examples}
-    return Material(tuple(_first(examples[name]) for name in WORKLOADS), None)
+    return Material(tuple(_first(examples[name]) for name in WORKLOADS), (), None)
 
 
 def measured(material: Material) -> dict[str, Any]:

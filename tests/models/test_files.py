@@ -6,9 +6,11 @@ import json
 import tempfile
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,8 +19,11 @@ from autorag.errors import ModelError
 from models.candidates import Candidates
 from models.files import MANIFEST, read_models, write_models
 from models.predictor import Predictor, Task
+from models.training import ModelSet
 from tests.autorag.machines import profile
 from tests.models.learned import SPACE, examples
+from tests.models.test_recall import KNOBS, features
+from tests.models.test_recall import model as recall_model
 from tests.models.test_training import trained
 
 
@@ -42,6 +47,24 @@ def test_what_was_written_predicts_the_same(file: Path) -> None:
     for name in ("latency_p95_ms", "context_tokens", "memory_mb"):
         assert one.metric(name, rows).tolist() == other.metric(name, rows).tolist()
         assert one.interval(name, 1.0) == other.interval(name, 1.0)
+
+
+def test_recall_is_kept(tmp_path: Path) -> None:
+    models = replace(trained(), recall=recall_model())
+    write_models(models, {}, tmp_path / "set.zip")
+    found, _ = read_models(tmp_path / "set.zip")
+    assert found.recall is not None
+    knobs, chunks = KNOBS, np.full(len(KNOBS), 5e4)
+    one, other = (m.predict(knobs, chunks, features(12.0)) for m in (recall_model(), found.recall))
+    assert one.tolist() == other.tolist()
+    assert found.recall.residuals.values.tolist() == recall_model().residuals.values.tolist()
+    read, _ = read_models(written(trained(), tmp_path / "without.zip"))
+    assert read.recall is None
+
+
+def written(models: ModelSet, file: Path) -> Path:
+    write_models(models, {}, file)
+    return file
 
 
 def test_the_same_set_gives_the_same_file(file: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from models.reasons import contributions, reasons
 from models.recommendation import recommend
 from tests.autorag.machines import profile
 from tests.models.learned import SPACE, Imagined
+from tests.models.test_recall import model as recall_model
 from tests.models.test_training import trained
 
 
@@ -101,7 +102,6 @@ def test_other_metrics_can_be_optimised() -> None:
     ("objective", "named"),
     [
         ("max answer_f1", "answer_f1"),
-        ("max ann_recall_at_10", "ann_recall_at_10"),
         ("max ndcg_at_10 subject to ttft_p95_ms <= 9", "ttft_p95_ms <= 9"),
         ("max ndcg_at_10 subject to recall_at_10 >= 0.8", "recall_at_10 >= 0.8"),
     ],
@@ -216,3 +216,30 @@ def test_what_a_choice_activates_is_its_doing() -> None:
     words = SPACE.config({"retrieve.mode": "lexical"})
     moved = contributions(between(SPACE.default(), words), 0, 1)
     assert not {"embed.model", "embed.dim", "index.kind", "retrieve.alpha"} & moved.keys()
+
+
+def with_recall() -> Predictor:
+    models = replace(trained(), recall=recall_model())
+    return Predictor(models, Candidates.of(SPACE, seed=0, drawn=300))
+
+
+def test_recall_of_approximate_search_can_be_bounded() -> None:
+    some = with_recall().on(Task(Imagined("new", 0.1).features, profile()))
+    goal = "max ndcg_at_10 subject to ann_recall_at_10 >= 0.97, latency_p95_ms <= 50"
+    found = recommend(some, parse_objective(goal), 5)
+    assert found.sure
+    for one in found.recommended:
+        value, low, high = one.predicted["ann_recall_at_10"]
+        assert low <= value <= high
+        assert value >= 0.97
+        assert one.chance >= SURE
+        assert one.config["retrieve.mode"] != "lexical"
+    kinds = {one.config["index.kind"] for one in found.recommended}
+    assert "flat" in kinds
+
+
+def test_where_no_recall_was_learned_only_exact_search_holds_a_bound_on_it() -> None:
+    goal = parse_objective("max ndcg_at_10 subject to ann_recall_at_10 >= 0.5")
+    found = rank(predicted(), goal, 50)
+    kinds = {predictor().pool.configs[c.candidate]["index.kind"] for c in found.chosen}
+    assert kinds == {"flat"}
