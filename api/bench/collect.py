@@ -18,9 +18,11 @@ from pathlib import Path
 from api.bench.suite import SuiteWorkload
 from api.bench.workload import BenchWorkload, Step
 from api.wiring import Parts
+from autorag.errors import InputError
 from autorag.hardware import HardwareProfile
 from autorag.ports import Progress
 from autorag.table.files import read_rows, write_machine, write_table
+from collectors.hardware.profile import unfinished
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,20 @@ def collect(suite: Sequence[SuiteWorkload], collection: Collection) -> None:
     """Collect what is not there yet.
 
     Raises:
-        InputError: documents of a workload are not there; nothing was measured.
+        InputError: documents of a workload are not there, or times are to be taken and the
+            machine's profile is not whole; nothing was measured.
         MeasurementError: a group could not be measured; what was measured before is kept.
     """
     for given in suite:
         given.check()
+    lacking = unfinished(collection.profile) if collection.repeats else []
+    if lacking:
+        raise InputError(
+            f"times tell nothing without the machine's profile, which lacks {', '.join(lacking)}: "
+            "autorag profile --again, while nothing else runs",
+            key="hardware",
+            value=lacking[0],
+        )
     for number in range(collection.repeats + 1):
         for given in suite:
             file = collection.table / f"{given.name}.parquet"

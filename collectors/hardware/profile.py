@@ -94,6 +94,13 @@ def improvable(known: HardwareProfile, machine: Machine) -> tuple[str, ...]:
     return tuple(f for f in FIGURES if f in figures)
 
 
+def unfinished(known: HardwareProfile) -> list[str]:
+    """Figures of the pipeline that there was no time for, since the machine was busy."""
+    generator = ("ttft_", "prefill_", "decode_")
+    missing = (f for f, why in known.missing.items() if why.startswith(OUT_OF_TIME))
+    return [figure for figure in missing if not figure.startswith(generator)]
+
+
 def measure_profile(
     machine: Machine,
     identity: Identity,
