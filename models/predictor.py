@@ -13,10 +13,10 @@ distance among the known ones, so that above 1 it is farther out than any of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Literal
+from functools import cached_property, partial
+from typing import Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
 from autorag.objective import Objective
 from models.analytic.chunking import chunking
-from models.analytic.columns import Floats
+from models.analytic.columns import Floats, Rows
 from models.analytic.shape import WorkloadShape
 from models.analytic.stages import AnalyticModel, Predictions
 from models.calibration import ADDED
@@ -36,7 +36,7 @@ from models.hosts import HostEffect
 from models.quality import Quality, QualityPool
 from models.ratios import time_rows
 from models.recall import ANN_RECALL, EXACT, approximate
-from models.training import LEARNED, ModelSet
+from models.training import TOLD, ModelSet
 
 Provenance = Literal["same_workload", "transferred", "analytic"]
 
@@ -58,6 +58,39 @@ class Task:
     labelled: bool = True
     host: HostEffect | None = None
     corrections: Mapping[str, float] = field(default_factory=dict)
+
+
+class Takes(Protocol):
+    """Columns, of which some rows can be taken."""
+
+    def take(self, rows: Rows, /) -> Self:
+        """Some rows, by index."""
+
+
+Columns = TypeVar("Columns", bound=Takes)
+
+
+class Asked(Generic[Columns]):
+    """What was asked of some rows, kept for who asks of some of them again.
+
+    Args:
+        make: makes columns for rows, by index.
+    """
+
+    def __init__(self, make: Callable[[Rows], Columns]) -> None:
+        self._make = make
+        self._known: list[tuple[Rows, Columns]] = []
+
+    def at(self, rows: Rows) -> Columns:
+        """Columns of these rows ``(k,)``, in their order."""
+        for known, columns in self._known:
+            places = np.searchsorted(known, rows)
+            if (known.take(places, mode="clip") == rows).all():
+                return columns.take(places)
+        order = np.argsort(rows)
+        columns = self._make(rows[order])
+        self._known.append((rows[order], columns))
+        return columns.take(np.argsort(order))
 
 
 class Predictor:
@@ -99,34 +132,31 @@ class Predicted:
     shape: WorkloadShape
     features: Matrix
     quality: Quality
-    _physics: dict[bytes, Predictions] = field(default_factory=dict, repr=False)
+    _seen: dict[str, Asked[Floats]] = field(default_factory=dict, repr=False)
 
-    def metric(self, name: str, rows: np.ndarray) -> Floats:
+    def metric(self, name: str, rows: Rows) -> Floats:
         """Values ``(k,)`` of a metric of ``TOLD`` at these indices ``(k,)``."""
         if name == QUALITY:
             return self.quality.value.take(rows)
+        if name not in TOLD:
+            raise InputError(f"{name} is not predicted", key="metric", value=name)
+        seen = self._seen.setdefault(name, Asked(partial(self._made, name)))
+        return seen.at(rows)
+
+    def physics(self, rows: Rows) -> Predictions:
+        """What physics says of the configs at these indices ``(k,)``."""
+        return self._analytic.at(rows)
+
+    def _made(self, name: str, rows: Rows) -> Floats:
         if name == ANN_RECALL:
             return self._recall(rows)
         physics = self.physics(rows)
         if name == MEMORY:
             return physics.memory_mb
-        if name not in LEARNED:
-            raise InputError(f"{name} is not predicted", key="metric", value=name)
         knobs = self.pool.rows.take(rows, axis=0)
         trees = time_rows(knobs, self.features, physics)
         found = self.models.ratios.predict(knobs, trees, physics, name, self._host)
         return found * self.task.corrections.get(name, 1.0)
-
-    def physics(self, rows: np.ndarray) -> Predictions:
-        """What physics says of the configs at these indices ``(k,)``; the last are kept, since one
-        metric is asked for after the other."""
-        name = rows.tobytes()
-        found = self._physics.get(name)
-        if found is None:
-            self._physics.clear()
-            found = self._analytic.predict(self.pool.knobs.take(rows), self.shape)
-            self._physics[name] = found
-        return found
 
     @cached_property
     def chunks(self) -> Floats:
@@ -134,14 +164,15 @@ class Predicted:
         return chunking(self.shape, self.pool.knobs.cut).chunks
 
     @cached_property
-    def _analytic(self) -> AnalyticModel:
-        return AnalyticModel(self.task.profile)
+    def _analytic(self) -> Asked[Predictions]:
+        model = AnalyticModel(self.task.profile)
+        return Asked(lambda rows: model.predict(self.pool.knobs.take(rows), self.shape))
 
     @cached_property
     def _host(self) -> HostEffect | None:
         return self.task.host or self.models.ratios.hosts.get(self.task.profile.fingerprint)
 
-    def _recall(self, rows: np.ndarray) -> Floats:
+    def _recall(self, rows: Rows) -> Floats:
         """Recall of approximate search, NaN where nothing was learned of it."""
         knobs, model = self.pool.knobs.take(rows), self.models.recall
         if model is None:
@@ -159,7 +190,7 @@ class Predicted:
             return value + low, value + high
         return value * float(np.exp(low)), value * float(np.exp(high))
 
-    def chance(self, objective: Objective, rows: np.ndarray) -> Floats:
+    def chance(self, objective: Objective, rows: Rows) -> Floats:
         """The chance ``(k,)`` that configs hold all bounds, which are on metrics of ``TOLD``. That
         of recall is taken to be independent of the others, which hold together or not."""
         bounds = [slo for slo in objective.slos if slo.metric != ANN_RECALL]
