@@ -21,6 +21,8 @@ are taken from. *Known* variants are told which configs hold the SLOs, as the po
 are. Landmarks are three cheap configs, measured on one half of the labelled queries or on
 pseudo-queries, and judged on the other half.
 
+**Recall** is that of searches in approximate indexes, by models that have not seen the corpus.
+
 The **curve** draws training corpora at random (``--curve`` times a size).
 """
 
@@ -37,9 +39,12 @@ from autorag.table.files import read_machines, read_table, table_hash
 from benchmarks.accuracy.choices import Studies, about_choices, interval, regret, tasks
 from benchmarks.accuracy.times import about_times
 from benchmarks.lessons.page import table
-from models.examples import table_examples
+from models.examples import table_examples, table_searches
 from models.quality import QualityModel
+from models.recall import Searched, in_cells, left_out
 from models.training import HeldOut, landmark_rows, residuals, told
+
+SIZES = (1, 2, 4, 6, 8, 12, 16)
 
 
 def main() -> None:
@@ -51,6 +56,8 @@ def main() -> None:
     print(f"table {table_hash(frame)}: {len(examples)} workloads, {len(timed)} of them timed,")
     print(f"{rows} timed rows, seed {arguments.seed}")
     print(f"\n## Times and tokens\n\n{about_times(examples, arguments.seed)}", flush=True)
+    searched = about_recall(table_searches(frame), arguments.seed)
+    print(f"\n## Recall of approximate search, corpus left out\n\n{searched}", flush=True)
     studies = Studies(examples, arguments.seed)
     print(f"\n## Levels and ranks of quality, corpus left out\n\n{about_quality(studies)}")
     print(f"\n## Coverage of 80 % intervals, corpus left out\n\n{about_coverage(studies)}")
@@ -64,6 +71,19 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--curve", type=int, default=5, help="draws of training corpora a size")
     return parser.parse_args()
+
+
+def about_recall(searched: Sequence[Searched], seed: int) -> str:
+    """Mean absolute error by corpus, of indexes of cells and of graphs."""
+    found = left_out(searched, seed=seed)
+    rows = []
+    for corpus, errors in found.items():
+        cells = np.concatenate([in_cells(x.rows) for x in searched if x.corpus == corpus])
+        shown = [
+            f"{np.abs(errors[kind]).mean():.3f}" if kind.any() else "" for kind in (cells, ~cells)
+        ]
+        rows.append((corpus, len(errors), *shown, f"{np.quantile(np.abs(errors), 0.9):.3f}"))
+    return table(("corpus", "searches", "cells", "graphs", "p90"), rows)
 
 
 def about_quality(studies: Studies) -> str:
@@ -116,24 +136,42 @@ def _spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def about_curve(studies: Studies, draws: int) -> str:
-    """Regret of choosing by effect where bounds are known, by number of training corpora."""
-    rng = np.random.default_rng(studies.seed)
-    judged = [e for e in studies.examples if e.timed and e.labelled]
-    corpora = sorted({e.corpus for e in studies.examples})
+    """Regret of choosing by effect where bounds are known, by number and kind of training corpora:
+    with labels, with pseudo-queries alone, and the former beside all of the latter."""
+    real, pseudo = (
+        sorted({e.corpus for e in studies.examples if e.labelled == kind}) for kind in (True, False)
+    )
+    kinds = {
+        "labelled": (real, []),
+        "pseudo": (pseudo, []),
+        "labelled and all pseudo": (real, pseudo),
+    }
     rows = []
-    for size in range(2, len(corpora), 2):
-        lost: list[float] = []
-        for e, _ in ((e, d) for e in judged for d in range(draws)):
-            others = [c for c in corpora if c != e.corpus]
-            kept = set(rng.choice(others, min(size, len(others)), replace=False).tolist())
+    for kind, (drawn, besides) in kinds.items():
+        for size in SIZES:
+            if size < len(drawn) or (size == len(drawn) and drawn is pseudo):
+                lost = _lost_with(studies, drawn, besides, size, draws)
+                shown = (f"{f(lost):.3f}" for f in (np.median, np.mean, max))
+                rows.append((kind, size, *shown))
+    return table(("training corpora", "drawn", "median", "mean", "worst"), rows)
+
+
+def _lost_with(
+    studies: Studies, drawn: Sequence[str], besides: Sequence[str], size: int, draws: int
+) -> list[float]:
+    """Regrets on every labelled workload, of models that learned from so many corpora."""
+    rng = np.random.default_rng(studies.seed)
+    lost: list[float] = []
+    for e in (e for e in studies.examples if e.timed and e.labelled):
+        for _ in range(draws):
+            others = [c for c in drawn if c != e.corpus]
+            kept = {*rng.choice(others, min(size, len(others)), replace=False).tolist(), *besides}
             known = QualityModel(tuple(x for x in studies.landscapes if x.corpus in kept))
-            pool = known.over(e.timed[0].knobs)
-            scores = pool.predict(e.described).effect
+            scores = known.over(e.timed[0].knobs).predict(e.described).effect
             for task in tasks(e):
                 pick = int(task.feasible[scores[task.feasible].argmax()])
                 lost += [regret(task, half, pick) for half in (0, 1)]
-        rows.append((size, f"{np.median(lost):.3f}", f"{np.mean(lost):.3f}", f"{max(lost):.3f}"))
-    return table(("training corpora", "median", "mean", "worst"), rows)
+    return lost
 
 
 if __name__ == "__main__":

@@ -147,6 +147,12 @@ def recall_rows(knobs: Knobs, chunks: Floats, features: WorkloadFeatures) -> Mat
     return np.hstack([logs, kinds]).astype(np.float32)
 
 
+def in_cells(rows: Matrix) -> np.ndarray:
+    """Whether searches ``(n, len(COLUMNS))`` are of indexes of cells, bool ``(n,)``."""
+    kinds = [COLUMNS.index(f"kind={kind}") for kind in IVF_KINDS]
+    return np.asarray(rows[:, kinds].any(axis=1))
+
+
 def _hardness(space: object) -> Iterator[float | None]:
     for name in ("lid", "relative_contrast", "cell_imbalance"):
         yield getattr(space, name)
