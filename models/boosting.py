@@ -7,7 +7,7 @@ model is kept as XGBoost's own binary JSON, never as a pickle: reading a file ru
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,23 +49,25 @@ class Trees:
         seed: int,
         weights: Floats | None = None,
         rising: Collection[int] = (),
+        parameters: Mapping[str, Any] | None = None,
     ) -> Trees:
         """Fit squared error on rows ``(n, width)`` and targets ``(n,)``.
 
         Args:
             weights: of the rows, ``(n,)``; scaled to a mean of 1.
             rising: columns that predictions must not fall with.
+            parameters: in place of some of ``PARAMETERS``.
         """
         import xgboost
 
         if weights is not None:
             weights = weights / weights.mean()
         data = xgboost.DMatrix(rows, label=targets, weight=weights, nthread=1)
-        parameters = {**PARAMETERS, "seed": seed}
+        chosen = {**PARAMETERS, **(parameters or {}), "seed": seed}
         if rising:
             signs = tuple(int(column in rising) for column in range(rows.shape[1]))
-            parameters["monotone_constraints"] = signs
-        booster = xgboost.train(parameters, data, ROUNDS)
+            chosen["monotone_constraints"] = signs
+        booster = xgboost.train(chosen, data, ROUNDS)
         return cls(booster, rows.shape[1])
 
     def predict(self, rows: Matrix) -> Floats:

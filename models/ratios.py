@@ -28,6 +28,9 @@ TIMES = tuple(f"{what}_{q}_ms" for what in (TOTAL, *STAGES) for q in ("p50", "p9
 CONTEXT_TOKENS = "context_tokens"
 TOTALS = (f"{TOTAL}_p50_ms", f"{TOTAL}_p95_ms")
 
+WHOLE = 50
+"""Rows of a corpus that weighs as much as any."""
+
 WORKLOAD = ("documents", "query_tokens_p50", "vocabulary_words", "document_tokens_p50")
 """Features that matter beside what the analytic model makes of them."""
 
@@ -64,9 +67,10 @@ def analytic(knobs: Matrix, physics: Predictions, target: str) -> Floats:
 
 
 def corpus_weights(corpora: Sequence[str]) -> Floats:
-    """Of rows of these corpora, so that every corpus weighs the same, however many rows it has."""
+    """Of rows of these corpora, so that every corpus weighs the same, however many rows it has; one
+    of a few rows weighs less."""
     counts = Counter(corpora)
-    return np.array([1.0 / counts[corpus] for corpus in corpora])
+    return np.array([1.0 / max(counts[corpus], WHOLE) for corpus in corpora])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from autorag.objective import parse_objective
 from models.calibration import COVERAGE, Residuals
 from models.examples import QUALITY, Example
 from models.quality import QualityModel
-from models.ratios import CONTEXT_TOKENS, RatioModel, analytic, time_rows
+from models.ratios import CONTEXT_TOKENS, WHOLE, RatioModel, analytic, corpus_weights, time_rows
 from models.training import (
     LEARNED,
     HeldOut,
@@ -181,6 +181,12 @@ def test_a_chatty_workload_does_not_own_the_model() -> None:
         e = examples()[4]
         found = [predicted(e, m) for m in (usual, mixed)]
         assert 1.0 < float(np.median(found[1] / found[0])) < 1.2
+
+
+def test_a_corpus_of_a_few_rows_weighs_less() -> None:
+    weights = corpus_weights(["much"] * 200 + ["few"] * 5)
+    assert weights[:200].sum() == pytest.approx(1.0)
+    assert weights[200:].sum() == pytest.approx(5 / WHOLE)
 
 
 def predicted(e: Example, model: RatioModel) -> np.ndarray:
