@@ -120,10 +120,11 @@ def _since(
     """What became of the errors on what was measured since a set was made."""
     from models.accuracy import accuracy_on, changes
     from models.examples import taken_after, taken_until
-    from models.training import train
+    from models.training import FEWEST_CONFIGS, train
 
     moment = about["measured_until"]
-    late = taken_after(material.examples, moment)
+    taken = taken_after(material.examples, moment)
+    late = [e for e in taken if sum(len(t.configs) for t in e.timed) >= FEWEST_CONFIGS]
     if not late:
         return
     try:

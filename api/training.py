@@ -6,6 +6,7 @@ the version and the seed): made from the same, it would be the same, so it is no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,7 +47,7 @@ class Material:
     def measured_until(self) -> int:
         """When the newest times were taken, in seconds since the epoch; 0 without any."""
         moments = [t.measured_at for e in self.examples for t in e.timed]
-        return int(np.nanmax(np.concatenate(moments))) if moments else 0
+        return math.ceil(np.nanmax(np.concatenate(moments))) if moments else 0
 
     @cached_property
     def digest(self) -> str:
