@@ -118,9 +118,9 @@ def _since(
     before: ModelSet, about: Mapping[str, Any], material: Material, seed: int
 ) -> Iterator[Change]:
     """What became of the errors on what was measured since a set was made."""
-    from models.accuracy import accuracy_on, changes
+    from models.accuracy import Accuracy, accuracy_on, changes
     from models.examples import taken_after, taken_until
-    from models.training import FEWEST_CONFIGS, train
+    from models.training import FEWEST_CONFIGS, predicted_by
 
     moment = about["measured_until"]
     taken = taken_after(material.examples, moment)
@@ -128,10 +128,10 @@ def _since(
     if not late:
         return
     try:
-        like_it = train(taken_until(material.examples, moment), seed=seed).models
+        like_it = predicted_by(taken_until(material.examples, moment), late, seed)
     except InputError:
         return
-    yield from changes(accuracy_on(before, late), accuracy_on(like_it, late))
+    yield from changes(accuracy_on(before, late), Accuracy.of(like_it))
 
 
 def _conclusion(

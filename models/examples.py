@@ -8,7 +8,7 @@ the analytic model predicts there.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -125,23 +125,25 @@ def _searched(rows: polars.DataFrame) -> Searched | None:
 
 
 def taken_until(examples: Iterable[Example], moment: float) -> list[Example]:
-    """Examples with the times that were taken until a moment, in seconds since the epoch; those
-    that have none are left out."""
-    return _taken(examples, lambda at: at <= moment)
+    """Examples with the times that were taken until a moment, in seconds since the epoch. Those
+    that have only later ones are left out; those without any cannot be told and stay."""
+    found = []
+    for example in examples:
+        kept = _taken(example, moment, later=False)
+        if kept.timed or not example.timed:
+            found.append(kept)
+    return found
 
 
 def taken_after(examples: Iterable[Example], moment: float) -> list[Example]:
     """Examples with the times that were taken later."""
-    return _taken(examples, lambda at: at > moment)
+    found = (_taken(example, moment, later=True) for example in examples)
+    return [example for example in found if example.timed]
 
 
-def _taken(examples: Iterable[Example], wanted: Callable[[Floats], NDArray[Any]]) -> list[Example]:
-    found = []
-    for example in examples:
-        some = [(t, np.flatnonzero(wanted(t.measured_at))) for t in example.timed]
-        if timed := tuple(t.take(rows) for t, rows in some if rows.size):
-            found.append(replace(example, timed=timed))
-    return found
+def _taken(example: Example, moment: float, *, later: bool) -> Example:
+    some = [(t, np.flatnonzero((t.measured_at > moment) == later)) for t in example.timed]
+    return replace(example, timed=tuple(t.take(rows) for t, rows in some if rows.size))
 
 
 def _grouped(frame: polars.DataFrame, *by: str) -> Iterator[tuple[Any, polars.DataFrame]]:

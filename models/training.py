@@ -101,13 +101,7 @@ def train(
     """
     examples = bounded(examples)
     corpora = list(dict.fromkeys(e.corpus for e in examples if e.timed))
-    landscapes = fit_landscapes(examples, seed)
-    if len(corpora) < 2 or len({x.corpus for x in landscapes}) < 2:
-        raise InputError(
-            "models need the times of two corpora or more, and the quality of "
-            f"{FEWEST_CONFIGS} configs of each",
-            key="table",
-        )
+    landscapes = _check(examples, fit_landscapes(examples, seed))
     held: list[HeldOut] = []
     fewer, groups = calibrating(examples), folds(corpora)
     for done, group in enumerate(groups):
@@ -123,6 +117,18 @@ def train(
         choices_in(np.vstack([t.knobs for e in examples for t in e.timed])),
     )
     return Trained(models, tuple(held), recall)
+
+
+def predicted_by(examples: Sequence[Example], asked: Iterable[Example], seed: int) -> list[HeldOut]:
+    """What models that are trained on some examples say of others.
+
+    Raises:
+        InputError: see :func:`train`.
+    """
+    examples = bounded(examples)
+    quality = QualityModel(tuple(_check(examples, fit_landscapes(examples, seed))))
+    ratios = fit_ratios(examples, LEARNED, seed)
+    return [told(e, timed, quality, ratios) for e in asked for timed in e.timed]
 
 
 def fit_landscapes(examples: Sequence[Example], seed: int) -> list[Landscape]:
@@ -189,6 +195,18 @@ def residuals(held: Iterable[HeldOut]) -> Residuals:
         ]
         found.setdefault(one.corpus, []).append(np.stack(columns, axis=1))
     return Residuals.of(PREDICTED, {c: np.vstack(v) for c, v in found.items()})
+
+
+def _check(examples: Sequence[Example], landscapes: list[Landscape]) -> list[Landscape]:
+    """The landscapes, where there is enough to train on."""
+    timed = {e.corpus for e in examples if e.timed}
+    if len(timed) < 2 or len({x.corpus for x in landscapes}) < 2:
+        raise InputError(
+            "models need the times of two corpora or more, and the quality of "
+            f"{FEWEST_CONFIGS} configs of each",
+            key="table",
+        )
+    return landscapes
 
 
 def _log_ratio(timed: Timed, target: str) -> Floats:

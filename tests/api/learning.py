@@ -16,7 +16,7 @@ from store.tables import trials
 from tests.autorag.machines import profile
 from tests.models.learned import Imagined, example
 
-CORPORA = tuple(Imagined(f"w{i}", i / 9) for i in range(10))
+CORPORA = tuple(Imagined(f"w{i}", i / 4) for i in range(5))
 """From those that like meanings to those that like words."""
 
 

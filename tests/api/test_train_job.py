@@ -85,7 +85,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with ten workloads and a set that is in production."""
+    """A home with five workloads and a set that is in production."""
     folder = tmp_path_factory.mktemp("taught")
     with home_in(folder) as home:
         for made in CORPORA:
@@ -111,7 +111,7 @@ def test_what_studies_measured_makes_a_set_that_answers(home: Home) -> None:
         record(home.engine, made)
     told = home.result()
     assert told["made"]
-    assert (told["workloads"], told["corpora"]) == (10, 10)
+    assert (told["workloads"], told["corpora"]) == (5, 5)
     assert told["errors"]["latency_p50_ms"] < 0.05
     (row,) = home.sets()
     models, about = home.registry.read(row)

@@ -10,7 +10,7 @@ import pytest
 
 from models.accuracy import MARGIN, ORDER, SLACK, Accuracy, Change, accuracy_on, changes
 from models.calibration import COVERAGE
-from models.examples import QUALITY, Example, taken_after
+from models.examples import QUALITY, Example, taken_after, taken_until
 from models.training import PREDICTED, train
 from tests.models.learned import Imagined, example, examples
 from tests.models.test_training import told, trained
@@ -80,3 +80,10 @@ def test_errors_on_further_corpora_are_added() -> None:
     one, other = (Accuracy({ORDER: {c: 0.1, "both": v}}, {}) for c, v in (("a", 0.2), ("b", 0.3)))
     assert one.joined(other).errors == {ORDER: {"a": 0.1, "b": 0.1, "both": 0.2}}
     assert one.joined(Accuracy({}, {})) == Accuracy({}, {}).joined(one) == one
+
+
+def test_what_has_no_times_is_of_any_time() -> None:
+    late = example(Imagined("late", 0.4, measured_at=100.0))
+    untimed = replace(example(Imagined("untimed", 0.6)), timed=())
+    kept = taken_until([examples()[0], late, untimed], 50.0)
+    assert [e.workload for e in kept] == ["w0", "untimed"]
