@@ -1,10 +1,12 @@
 """What this installation has measured that bears on predictions: trials on a machine, and what the
-requests of an app take. Looked up once a minute, not for every request."""
+requests of an app take. Looked up once a minute, by one request, while others get what was found
+before."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -23,26 +25,40 @@ TRAFFIC_S = 86_400
 
 KEPT = 256
 
+MOST_TRIALS = 1_000
+"""The newest trials on a machine that are looked at."""
+
+
+@dataclass
+class _Found:
+    """What was found, and who looks again."""
+
+    at: float = float("-inf")
+    value: Any = None
+    looking: Lock = field(default_factory=Lock)
+
 
 class Evidence:
     """Looks things up, and keeps what it found for a while.
 
     Args:
-        telemetry: the database of observations.
+        telemetry: the database of spans.
     """
 
     def __init__(self, database: Database, telemetry: Engine, clock: Clock) -> None:
         self._database = database
         self._telemetry = telemetry
         self._clock = clock
-        self._found: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
+        self._found: OrderedDict[Hashable, _Found] = OrderedDict()
         self._lock = Lock()
 
     def trials(self, hardware: str) -> Sequence[Experience]:
         """What was measured on the machine with this fingerprint."""
         return self._recent(
             ("trials", hardware),
-            lambda: self._database.read(lambda s: s.experience.trials(hardware=hardware)),
+            lambda: self._database.read(
+                lambda s: s.experience.trials(hardware=hardware, newest=MOST_TRIALS)
+            ),
         )
 
     def traffic(self, app: str) -> Sequence[Served]:
@@ -51,15 +67,21 @@ class Evidence:
         return self._recent(("traffic", app), lambda: served(self._telemetry, app, since))
 
     def _recent(self, name: Hashable, look: Callable[[], T]) -> T:
-        now = self._clock.time()
         with self._lock:
-            if name in self._found and now - self._found[name][0] < FRESH_S:
-                found: T = self._found[name][1]
-                return found
-        found = look()
-        with self._lock:
-            self._found[name] = now, found
+            found = self._found.setdefault(name, _Found())
             self._found.move_to_end(name)
             while len(self._found) > KEPT:
                 self._found.popitem(last=False)
-        return found
+        first = found.value is None
+        if (first or self._is_old(found)) and found.looking.acquire(blocking=first):
+            try:
+                if found.value is None or self._is_old(found):
+                    found.value = look()
+                    found.at = self._clock.time()
+            finally:
+                found.looking.release()
+        value: T = found.value
+        return value
+
+    def _is_old(self, found: _Found) -> bool:
+        return self._clock.time() - found.at >= FRESH_S

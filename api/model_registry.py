@@ -1,65 +1,47 @@
-"""The files of trained models: ``models/sets/{sha256}.zip`` in the home folder.
-
-A file is complete before a row names it (``store.model_sets``), and its name says what is in it: a
-damaged one, or another one under its name, is refused.
-"""
+"""Sets of models as they are read: from the database, or the one that ships."""
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autorag.errors import ConflictError, ModelError
 from autorag.model_sets import SHIPPED_VERSION, ModelSetRow, State
+from store.database import Database
 
 if TYPE_CHECKING:
     from models.training import ModelSet
 
-SWEPT_AFTER_S = 86_400
-"""Age of a file that no row names before it is deleted: its row may be about to be written."""
-
 
 class Registry:
-    """The files of sets of models.
+    """Reads sets of models."""
 
-    Args:
-        home: the home folder.
-    """
-
-    def __init__(self, home: Path) -> None:
-        self.folder = home / "models" / "sets"
-
-    def keep(self, models: ModelSet, about: Mapping[str, Any]) -> str:
-        """Write a set; returns the SHA-256 of its file."""
-        from models.files import write_models
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.folder / "new.zip"
-        sha256 = write_models(models, about, draft)
-        draft.replace(self.file(sha256))
-        return sha256
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def read(self, row: ModelSetRow | None) -> tuple[ModelSet, dict[str, Any]]:
         """The models of a set, and what was kept with it; those that ship for None.
 
         Raises:
-            ModelError: the file is not there, damaged, another one, or of another schema.
+            ModelError: the file is not there, damaged, or of another schema.
+            StoreError: the database cannot be read.
         """
-        from models.files import SHIPPED, read_models
+        from models.files import SHIPPED, read_models, unpack_models
 
         if row is None:
             return read_models(SHIPPED)
-        file = self.file(row.sha256)
-        found = read_models(file)
-        with file.open("rb") as raw:
-            if hashlib.file_digest(raw, "sha256").hexdigest() != row.sha256:
-                raise ModelError(
-                    f"{file}: is not the file that was made", key="model", value=str(file)
-                )
-        return found
+        content = self._database.read(lambda session: session.model_sets.content(row))
+        return unpack_models(content, f"set of models {row.version}")
+
+    def answering(self, row: ModelSetRow | None) -> tuple[ModelSet, dict[str, Any], int]:
+        """The set that answers where this one is in production, what was kept with it, and its
+        version: the one that ships where that cannot be read."""
+        try:
+            return *self.read(row), SHIPPED_VERSION if row is None else row.version
+        except ModelError:
+            if row is None:
+                raise
+            return *self.read(None), SHIPPED_VERSION
 
     def check(self, row: ModelSetRow) -> None:
         """
@@ -75,21 +57,13 @@ class Registry:
                 value=str(row.version),
             ) from error
 
-    def list(self, rows: Sequence[ModelSetRow]) -> list[ModelSetRow]:
-        """All sets, with the one that ships as the last."""
-        _, about = self.read(None)
-        state: State = "archived" if any(r.state == "production" for r in rows) else "production"
-        verdict = {"better": True, "against": SHIPPED_VERSION, "reasons": ["it ships"]}
-        none = (None, 0, None, None)
-        return [*rows, ModelSetRow(SHIPPED_VERSION, "", state, about, verdict, *none)]
 
-    def file(self, sha256: str) -> Path:
-        """Where a set lies."""
-        return self.folder / f"{sha256}.zip"
+def listed(rows: Sequence[ModelSetRow]) -> list[ModelSetRow]:
+    """All sets, with the one that ships as the last."""
+    from models.files import SHIPPED, read_about
 
-    def sweep(self, kept: Collection[str]) -> None:
-        """Delete old files that no row names."""
-        for file in self.folder.glob("*.zip"):
-            old = time.time() - file.stat().st_mtime > SWEPT_AFTER_S
-            if old and file.stem not in kept:
-                file.unlink(missing_ok=True)
+    about = read_about(SHIPPED)
+    state: State = "archived" if any(r.state == "production" for r in rows) else "production"
+    verdict = {"better": True, "against": SHIPPED_VERSION, "reasons": ["it ships"]}
+    none = (None, 0, None, None)
+    return [*rows, ModelSetRow(SHIPPED_VERSION, "", state, about, verdict, *none)]

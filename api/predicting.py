@@ -9,16 +9,17 @@ then it takes over at once. One that cannot be read does not take over, and that
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from api.evidence import Evidence
 from api.model_registry import Registry
-from autorag.errors import InputError, ModelError
+from autorag.errors import InputError
 from autorag.experience import Experience
 from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
@@ -38,7 +39,13 @@ log = logging.getLogger(__name__)
 KEPT = 8
 """Spaces whose candidates are kept: some ten megabytes each."""
 
+MOST_MACHINES = 64
+"""Whose effects are kept."""
+
 SEED = 0
+
+AGAIN_S = 60.0
+"""After which models that could not be read are tried again."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,7 @@ class Predictions:
         self._evidence = evidence
         self._current: Loaded | None = None
         self._wanted: int | None = None
+        self._tried_at = 0.0
         self._lock = Lock()
 
     def recommend(self, wanted: Wanted) -> Prediction:
@@ -136,6 +144,8 @@ class Predictions:
         if known is not tried:
             effect = effect_on(loaded.models.ratios, tried)
             loaded.effects[machine] = tried, effect
+            while len(loaded.effects) > MOST_MACHINES:
+                loaded.effects.pop(next(iter(loaded.effects)))
         return effect
 
     def _corrections(
@@ -144,7 +154,7 @@ class Predictions:
         """What the requests of the app show."""
         from models.correction import corrections
 
-        if wanted.app is None:
+        if wanted.app is None or not wanted.ran:
             return {}
         ran = {n: self._reference.config({}, base=c) for n, c in wanted.ran.items()}
         told = self._evidence.traffic(wanted.app)
@@ -162,37 +172,38 @@ class Predictions:
         wanted = _version(production)
         with self._lock:
             if self._current is None:
-                self._current, self._wanted = self._read(production), wanted
-            elif self._wanted != wanted:
-                self._wanted = wanted
-                work = production, dict(self._current.laid)
+                models, _, version = self._registry.answering(production)
+                trouble = None if version == wanted else _unreadable(wanted)
+                self._current, self._wanted = Loaded(version, models, trouble), wanted
+                self._tried_at = time.monotonic()
+            elif self._wanted != wanted or self._is_to_be_tried_again():
+                self._wanted, self._tried_at = wanted, time.monotonic()
+                work = production, self._current
                 Thread(target=self._take_over, args=work, name="models", daemon=True).start()
             return self._current
 
-    def _take_over(self, production: ModelSetRow | None, laid: Mapping[str, Predictor]) -> None:
-        """Read another set, lay it over the same candidates, and let it answer."""
+    def _is_to_be_tried_again(self) -> bool:
+        trouble = self._current is not None and self._current.trouble is not None
+        return trouble and time.monotonic() - self._tried_at > AGAIN_S
+
+    def _take_over(self, production: ModelSetRow | None, before: Loaded) -> None:
+        """Read another set, lay it over the same candidates, and let it answer. Where that cannot
+        be, the one before goes on, and says why."""
         from models.predictor import Predictor
 
-        loaded = self._read(production)
-        for name, old in laid.items():
-            loaded.laid[name] = Predictor(loaded.models, old.pool)
-        with self._lock:
-            if self._wanted == _version(production):
-                self._current = loaded
-        log.info("models: version %d answers", loaded.version)
-
-    def _read(self, production: ModelSetRow | None) -> Loaded:
-        """A set; the one that ships where it cannot be read."""
+        wanted = _version(production)
         try:
             models, _ = self._registry.read(production)
-        except ModelError as error:
-            if production is None:
-                raise
-            log.error("models: version %d cannot be read: %s", production.version, error)
-            models, _ = self._registry.read(None)
-            trouble = f"the models in production ({production.version}) cannot be read"
-            return Loaded(SHIPPED_VERSION, models, trouble)
-        return Loaded(_version(production), models, None)
+            loaded = Loaded(wanted, models, None)
+            for name, old in dict(before.laid).items():
+                loaded.laid[name] = Predictor(models, old.pool)
+        except Exception:
+            log.exception("models: version %d cannot take over", wanted)
+            loaded = replace(before, trouble=_unreadable(wanted))
+        with self._lock:
+            if self._wanted == wanted:
+                self._current = loaded
+        log.info("models: version %d answers", loaded.version)
 
     def _over(self, loaded: Loaded, space: Space) -> Predictor:
         """The predictor of a space; whoever comes while it is made waits."""
@@ -211,10 +222,17 @@ class Predictions:
 
 
 def _notes(loaded: Loaded, factors: Mapping[str, float]) -> Iterator[str]:
+    from models.correction import MOST
+
     if loaded.trouble is not None:
         yield loaded.trouble
     if factor := factors.get("latency_p50_ms"):
-        yield f"times are × {factor:.2f}, as the app's requests show"
+        more = " (more was seen)" if factor in (MOST, 1 / MOST) else ""
+        yield f"times are × {factor:.2f}{more}, as the app's requests show"
+
+
+def _unreadable(version: int) -> str:
+    return f"the models in production (version {version}) cannot be read"
 
 
 def _version(production: ModelSetRow | None) -> int:

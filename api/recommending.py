@@ -116,7 +116,8 @@ class Recommender:
             profile = session.hosts.profile(app.hardware)
         workload = {"app": app.name, "features": features}
         space, ranked = self._spaces.of(app), self._rank(session, app, goal)
-        ran = {} if ranked else _ran(session, app, space)
+        asked_about_itself = question.features is None and question.hardware is None
+        ran = _ran(session, app, space) if asked_about_itself and not ranked else {}
         return Found(space, goal, ranked, features, profile, workload, *asked, app.name, ran)
 
     def answer(self, found: Found) -> dict[str, Any]:
@@ -216,6 +217,7 @@ def _measured(config: Config, metrics: Metrics, objective: Objective) -> dict[st
         "config": config.to_json(),
         "measured": dict(metrics),
         "predicted": {},
+        "stages": {},
         "chance": None,
         "provenance": "measured",
         "reasons": missed or ["it holds every bound of the objective"],
@@ -227,6 +229,7 @@ def _unmeasured(config: dict[str, Any]) -> dict[str, Any]:
         "config": config,
         "measured": {},
         "predicted": {},
+        "stages": {},
         "chance": None,
         "provenance": "default",
         "reasons": ["it is the default of every setting"],

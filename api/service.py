@@ -130,7 +130,7 @@ async def running_service(
         database = Database(control, clock, stack.enter_context(BatchWriter(control)))
         reads = stack.enter_context(Reads(database))
         telemetry = TelemetryStore(kept, stack.enter_context(BatchWriter(kept)), clock)
-        attribution, spaces, registry = Attribution(), Spaces(), Registry(settings.home)
+        attribution, spaces, registry = Attribution(), Spaces(), Registry(database)
         keys = KeyRing(reads, clock)
         service = Service(
             settings,

@@ -1,16 +1,19 @@
-"""The job that trains models on everything that was measured, and promotes them if they are good.
+"""Training as the service does it: a new set, a verdict on it, and the set that answers.
 
-A new set is a candidate. It is not worse than the set in production when
+A new set is a candidate. It is not worse than the set that answers when
 
-* no mean error on left-out corpora rose by more than ``models.accuracy`` allows: those that the set
-  in production was left out on when it was made, and those that it has never seen;
-* nor did one on what was measured since the set in production was made, which it has not seen:
-  there, models that were made like the candidate, on what was measured before, stand for it.
+* no mean error on left-out corpora rose by more than ``models.accuracy`` allows. What the set that
+  answers errs there is what was recorded when it was made, where nothing was measured of the corpus
+  since; what it says itself of corpora that it has never seen; and of those that were measured
+  again what models say that are made like the candidate on what was known then;
+* nor did one on what was measured since, which it has not seen: there, models that were made like
+  the candidate, on what was measured before, stand for it;
+* intervals, and the recall of approximate search, are still told where they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,41 +21,70 @@ from api.model_registry import Registry
 from autorag.errors import InputError, ModelError
 from autorag.experience import Experience
 from autorag.model_sets import SHIPPED_VERSION, ModelSetRow, Verdict
-from store.database import Session
+from autorag.ports import Progress
+from store.database import Database, Session
 
 if TYPE_CHECKING:
     from api.jobs import JobContext
     from api.training import Made, Material
-    from models.accuracy import Change
+    from models.accuracy import Accuracy, Change
     from models.training import ModelSet
 
+Result = Mapping[str, Any]
 
-def run_train(context: JobContext) -> Mapping[str, Any]:
-    """Train, judge, and promote as asked. Nothing is made where it would be the same again.
+
+def run_train(context: JobContext) -> Result:
+    """The job.
 
     Raises:
         InputError: too little was measured.
         WorkCancelled: it was told to stop.
     """
-    from api.training import OWN_TABLE, make
+    from api.training import OWN_TABLE
 
-    asked, registry = context.job.arguments, Registry(context.settings.home)
-    context.progress({"doing": "reading what was measured"})
-    production, rows, experiences = context.database.read(_look)
-    material = gather(OWN_TABLE, experiences)
-    same = _same(material.data(asked["seed"]), production, rows, registry)
-    if same is not None:
-        return {"version": same, "made": False, "why": "nothing was measured since it was made"}
+    asked = context.job.arguments
 
     def tell(doing: str, done: int, total: int) -> None:
         context.check()
         context.progress({"doing": doing, "done": done, "total": total})
 
-    made = make(material, asked["seed"], tell)
+    seed, promote = asked["seed"], asked["promote"]
+    return learn(context.database, OWN_TABLE, seed, promote, tell, context.conclude)
+
+
+def learn(
+    database: Database,
+    table: Path,
+    seed: int,
+    promote: bool,
+    tell: Progress,
+    conclude: Callable[[Callable[[Session], Result]], Result],
+) -> Result:
+    """Train on all that was measured, judge, and promote as asked. Nothing is made where it would
+    be the same again.
+
+    Args:
+        table: folder of a measured table to learn from too, if it is there.
+        tell: told how far it is; what it raises ends it.
+        conclude: does the last work, in a transaction.
+
+    Raises:
+        InputError: too little was measured.
+    """
+    from api.training import make
+    from models.files import pack_models
+
+    tell("reading what was measured", 0, 1)
+    production, rows, experiences = database.read(_look)
+    material, registry = gather(table, experiences), Registry(database)
+    known = _same(material.data(seed), production, rows, registry)
+    if known is not None:
+        return conclude(lambda session: _as_known(session, known, production, promote))
+    made = make(material, seed, tell)
     tell("comparing", 0, 1)
-    verdict = judge(made, material, production, registry, asked["seed"])
-    sha256 = registry.keep(made.models, made.about)
-    return context.conclude(lambda s: _conclusion(s, made, sha256, verdict, registry, asked))
+    verdict = judge(made, material, production, registry, seed)
+    content = pack_models(made.models, made.about)
+    return conclude(lambda session: _conclusion(session, made, content, verdict, promote))
 
 
 def judge(
@@ -62,24 +94,21 @@ def judge(
     registry: Registry,
     seed: int,
 ) -> Verdict:
-    """Whether a new set may take over from the one in production."""
-    against = SHIPPED_VERSION if production is None else production.version
-    try:
-        before, about = registry.read(production)
-    except ModelError as error:
-        return Verdict(True, against, (f"the set in production cannot be read: {error}",))
-    from models.accuracy import Accuracy, accuracy_on, changes
+    """Whether a new set may take over from the one in production; where that cannot be read, from
+    the one that ships, which answers instead."""
+    from models.accuracy import changes
 
-    recorded = Accuracy.from_json(about["accuracy"])
-    seen = {x.corpus for x in before.quality.landscapes}
-    unseen = accuracy_on(before, [e for e in material.examples if e.corpus not in seen])
+    against = SHIPPED_VERSION if production is None else production.version
+    before, about, _ = registry.answering(production)
+    old = _as_it_is(before, about, material, seed)
     found = [
-        *((f"left-out corpora, {c}", c) for c in changes(recorded.joined(unseen), made.accuracy)),
-        *((f"measured since, {c}", c) for c in _since(before, about, material, seed)),
+        *((f"left-out corpora, {c}", c.worse) for c in changes(old, made.accuracy)),
+        *((f"measured since, {c}", c.worse) for c in _since(before, about, material, seed)),
+        *((lost, True) for lost in _lost(before, made.models)),
     ]
     if not found:
         return Verdict(False, against, ("no corpus tells of both sets",))
-    worse = tuple(said for said, change in found if change.worse)
+    worse = tuple(said for said, is_worse in found if is_worse)
     return Verdict(not worse, against, worse or tuple(said for said, _ in found))
 
 
@@ -106,12 +135,62 @@ def _look(
 def _same(
     data: str, production: ModelSetRow | None, rows: Sequence[ModelSetRow], registry: Registry
 ) -> int | None:
-    """The version of a set that was made from the same and could be made no better."""
+    """The version of a set that was made from the same and is in production, or waits beside it."""
     if production is None:
         _, about = registry.read(None)
         if about["data"] == data:
             return SHIPPED_VERSION
-    return next((r.version for r in rows if r.about["data"] == data), None)
+    against = SHIPPED_VERSION if production is None else production.version
+    for row in rows:
+        waits = row.state == "candidate" and row.verdict["against"] == against
+        if row.about["data"] == data and (row.state == "production" or waits):
+            try:
+                registry.read(row)
+            except ModelError:
+                continue
+            return row.version
+    return None
+
+
+def _as_known(
+    session: Session, version: int, production: ModelSetRow | None, promote: bool
+) -> dict[str, Any]:
+    """The result where nothing new is made: a candidate that waits may go into production."""
+    known = {"version": version, "made": False, "why": "nothing was measured since it was made"}
+    if version == SHIPPED_VERSION or (production and version == production.version):
+        return {**known, "state": "production"}
+    row = session.model_sets.get(version)
+    if promote and _may_answer(session, row):
+        session.model_sets.promote(version)
+    row = session.model_sets.get(version)
+    return {**known, "state": row.state, "verdict": row.verdict}
+
+
+def _as_it_is(
+    before: ModelSet, about: Mapping[str, Any], material: Material, seed: int
+) -> Accuracy:
+    """The errors of the set that answers, on the rows that the candidate's are of."""
+    from models.accuracy import Accuracy, accuracy_on
+    from models.calibration import folds
+    from models.examples import taken_until
+    from models.training import predicted_by
+
+    then, now = about["corpora_digests"], material.corpora
+    found = Accuracy.from_json(about["accuracy"]).of_corpora(
+        {c for c, digest in now.items() if then.get(c) == digest}
+    )
+    unseen = [e for e in material.examples if e.corpus not in then]
+    found = found.joined(accuracy_on(before, unseen))
+    changed = [c for c, digest in now.items() if then.get(c, digest) != digest]
+    earlier = taken_until(material.examples, about["measured_until"])
+    for group in folds(changed):
+        known = [e for e in earlier if e.corpus not in group]
+        asked = [e for e in material.examples if e.corpus in group]
+        try:
+            found = found.joined(Accuracy.of(predicted_by(known, asked, seed)))
+        except InputError:
+            continue
+    return found
 
 
 def _since(
@@ -134,23 +213,33 @@ def _since(
     yield from changes(accuracy_on(before, late), Accuracy.of(like_it))
 
 
+def _lost(before: ModelSet, after: ModelSet) -> Iterator[str]:
+    """What a set told and the next one does not."""
+    if before.residuals.supported and not after.residuals.supported:
+        yield "too few corpora for intervals, which are told now"
+    if before.recall is not None and after.recall is None:
+        yield "no recall of approximate search, which is told now"
+
+
+def _may_answer(session: Session, row: ModelSetRow) -> bool:
+    """Whether a candidate is not worse than the set that is in production now."""
+    production = session.model_sets.production()
+    now = SHIPPED_VERSION if production is None else production.version
+    return bool(row.verdict["better"]) and row.verdict["against"] == now
+
+
 def _conclusion(
-    session: Session,
-    made: Made,
-    sha256: str,
-    verdict: Verdict,
-    registry: Registry,
-    asked: Mapping[str, Any],
+    session: Session, made: Made, content: bytes, verdict: Verdict, promote: bool
 ) -> dict[str, Any]:
-    """Record the set; the result of the job."""
-    row = session.model_sets.add(sha256, made.about, verdict)
-    if verdict.better and asked["promote"]:
-        row = session.model_sets.promote(row.version)
-    registry.sweep(session.model_sets.forget())
+    """Record the set; the result."""
+    row = session.model_sets.add(content, made.about, verdict)
+    if promote and _may_answer(session, row):
+        session.model_sets.promote(row.version)
+    session.model_sets.forget()
     return {
         "version": row.version,
         "made": True,
-        "state": row.state,
+        "state": session.model_sets.get(row.version).state,
         "verdict": verdict.to_json(),
         **{name: made.about[name] for name in ("workloads", "corpora", "rows", "measured_until")},
         "errors": {what: made.accuracy.mean(what) for what in made.accuracy.errors},

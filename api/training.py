@@ -50,16 +50,23 @@ class Material:
         return math.ceil(np.nanmax(np.concatenate(moments))) if moments else 0
 
     @cached_property
-    def digest(self) -> str:
-        """Identifies what was measured."""
-        digest = blake2b(digest_size=20)
+    def corpora(self) -> dict[str, str]:
+        """Corpus → what identifies what was measured of it."""
+        digests: dict[str, Any] = {}
         for e in self.examples:
+            digest = digests.setdefault(e.corpus, blake2b(digest_size=20))
             digest.update(address([e.workload, e.corpus, e.labelled]).encode())
             for array in (e.described, e.knobs, e.quality, *_timed(e)):
                 digest.update(np.ascontiguousarray(array).tobytes())
         for one in self.searched:
-            digest.update(one.corpus.encode() + one.rows.tobytes() + one.recall.tobytes())
-        return digest.hexdigest()
+            digest = digests.setdefault(one.corpus, blake2b(digest_size=20))
+            digest.update(one.rows.tobytes() + one.recall.tobytes())
+        return {corpus: digest.hexdigest() for corpus, digest in digests.items()}
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies what was measured."""
+        return address(self.corpora)
 
     def data(self, seed: int) -> str:
         """Identifies a set of models that is trained on this with this seed."""
@@ -99,6 +106,7 @@ def make(material: Material, seed: int, progress: Progress = lambda *_: None) ->
     about = {
         "version": version("autorag-service"),
         "data": material.data(seed),
+        "corpora_digests": material.corpora,
         "table": material.table,
         "measured_until": material.measured_until,
         "workloads": len(examples),

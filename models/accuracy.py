@@ -10,7 +10,7 @@ Another set is *worse* where its mean error over the corpora that tell of both r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from models.analytic.columns import Floats
-from models.calibration import ADDED, Residuals
+from models.calibration import ADDED, Residuals, folds
 from models.examples import QUALITY, Example
 from models.recall import ANN_RECALL
 from models.training import PREDICTED, HeldOut, ModelSet, residuals, told
@@ -71,6 +71,11 @@ class Accuracy:
     def mean(self, what: str) -> float:
         """The error, mean over corpora."""
         return float(np.mean([*self.errors[what].values()]))
+
+    def of_corpora(self, wanted: Collection[str]) -> Accuracy:
+        """The errors on these corpora."""
+        errors = {w: {c: e for c, e in by.items() if c in wanted} for w, by in self.errors.items()}
+        return Accuracy({w: by for w, by in errors.items() if by}, self.coverage)
 
     def joined(self, other: Accuracy) -> Accuracy:
         """With errors on further corpora."""
@@ -144,13 +149,14 @@ def _errors(one: HeldOut) -> dict[str, float]:
 def _coverage(known: Residuals) -> dict[str, float]:
     """Mean coverage of every corpus by the others."""
     found: dict[str, list[float]] = {}
-    for corpus in np.unique(known.corpora):
-        mine = known.corpora == corpus
-        others = Residuals(known.metrics, known.values[~mine], known.corpora[~mine])
-        for metric, column in zip(known.metrics, known.values[mine].T, strict=True):
-            low, high = others.interval(metric)
-            values = column[np.isfinite(column)]
-            if values.size and np.isfinite([low, high]).all():
-                inside = float(np.mean((values >= low) & (values <= high)))
-                found.setdefault(metric, []).append(inside)
+    for group in folds(np.unique(known.corpora).tolist()):
+        out = np.isin(known.corpora, list(group))
+        others = Residuals(known.metrics, known.values[~out], known.corpora[~out])
+        for corpus in group:
+            for metric, column in zip(known.metrics, known.values.T, strict=True):
+                low, high = others.interval(metric)
+                values = column[(known.corpora == corpus) & np.isfinite(column)]
+                if values.size and np.isfinite([low, high]).all():
+                    inside = float(np.mean((values >= low) & (values <= high)))
+                    found.setdefault(metric, []).append(inside)
     return {metric: float(np.mean(values)) for metric, values in found.items()}

@@ -3,7 +3,8 @@
 Rows of one workload are alike, and so are workloads of one corpus: beyond some, more of them cost
 time and say little. So training takes the newest workloads of every corpus, of the corpora that
 were measured last, and an even part of their rows. Calibration leaves corpora out in at most
-``FOLDS`` groups, and trains on fewer rows still: it asks how far models are off, not for the best.
+``models.calibration.FOLDS`` groups, and trains on fewer rows still: it asks how far models are off,
+not for the best.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from dataclasses import replace
 import numpy as np
 
 from models.examples import Example, Timed
+from models.recall import Searched
 
-MOST_WORKLOADS = 3
+MOST_WORKLOADS = 2
 """Of a corpus."""
 
-MOST_CORPORA = 300
+MOST_CORPORA = 100
 
 MOST_ROWS = 1_000
-"""Of a workload in one repeat on one machine."""
+"""Of a workload: of its qualities, of its times in one repeat on one machine, of its searches."""
 
-FOLDS = 20
 CALIBRATED_ON = 40_000
 """Rows that are trained on while corpora are left out."""
 
@@ -39,10 +40,18 @@ def bounded(examples: Sequence[Example]) -> list[Example]:
     return [_thinned(examples[i], MOST_ROWS) for i in kept]
 
 
-def folds(corpora: Sequence[str]) -> list[frozenset[str]]:
-    """Corpora that are left out together: each alone, as long as there are few."""
-    count = min(len(corpora), FOLDS)
-    return [frozenset(corpora[i::count]) for i in range(count)]
+def bounded_searches(searched: Sequence[Searched]) -> list[Searched]:
+    """What recall is learned from: of every corpus each search once, an even part of them."""
+    rows: dict[str, dict[bytes, tuple[np.ndarray, float]]] = {}
+    for one in searched:
+        for row, recall in zip(one.rows, one.recall.tolist(), strict=True):
+            rows.setdefault(one.corpus, {})[row.tobytes()] = row, recall
+    return [_some(corpus, list(found.values())) for corpus, found in rows.items()][-MOST_CORPORA:]
+
+
+def _some(corpus: str, found: Sequence[tuple[np.ndarray, float]]) -> Searched:
+    kept = [found[i] for i in _evenly(len(found), MOST_ROWS).tolist()]
+    return Searched(corpus, np.stack([r for r, _ in kept]), np.array([v for _, v in kept]))
 
 
 def calibrating(examples: Sequence[Example]) -> list[Example]:
@@ -64,10 +73,11 @@ def _most_rows(timed: Iterable[Timed]) -> int:
 
 
 def _thinned(example: Example, most: int) -> Example:
-    if _most_rows(example.timed) <= most:
+    if max(_most_rows(example.timed), len(example.configs)) <= most:
         return example
+    rows = _evenly(len(example.configs), most)
     parts = [t.take(_evenly(len(t.configs), most)) for t in example.timed]
-    return replace(example, timed=tuple(parts))
+    return replace(example.take(rows), timed=tuple(parts))
 
 
 def _evenly(count: int, most: int) -> np.ndarray:

@@ -17,9 +17,11 @@ corpora, as often as wanted. Below ``FEWEST_CORPORA`` nothing is said.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +36,23 @@ FEWEST_CORPORA = 9
 TAILS = tuple((1.0 - COVERAGE) / 2 * step / 10 for step in range(10, -1, -1))
 """What may be left out on either side, the most first."""
 
+FOLDS = 20
+"""Groups that corpora are left out in, where there are more."""
+
 PER_CORPUS = 64
 """Residual vectors kept of a corpus, evenly spread over its configs."""
 
 ADDED = ("ndcg_at_10", "ann_recall_at_10")
 """Metrics whose residual is a difference; those of the others are log ratios."""
+
+
+Name = TypeVar("Name", str, int)
+
+
+def folds(corpora: Sequence[Name]) -> list[frozenset[Name]]:
+    """Corpora that are left out together: each alone, as long as there are few."""
+    count = min(len(corpora), FOLDS)
+    return [frozenset(corpora[i::count]) for i in range(count)]
 
 
 @dataclass(frozen=True)
@@ -81,8 +95,10 @@ class Residuals:
         values, corpora = column[known], self.corpora[known]
         if len(np.unique(corpora)) < FEWEST_CORPORA:
             return -math.inf, math.inf
-        enough = (tail for tail in TAILS if _coverage(values, corpora, tail) >= COVERAGE)
-        return _quantiles(values, _weights(corpora), next(enough, 0.0))
+        widest = bisect_left(
+            TAILS, True, key=lambda tail: _coverage(values, corpora, tail) >= COVERAGE
+        )
+        return _quantiles(values, _weights(corpora), TAILS[min(widest, len(TAILS) - 1)])
 
     def chance(
         self, predicted: Mapping[str, Floats], bounds: Sequence[Slo], configs: int
@@ -109,10 +125,11 @@ class Residuals:
 def _coverage(values: Floats, corpora: NDArray[np.intp], tail: float) -> float:
     """Share of values ``(n,)`` of a corpus between quantiles of the others, mean over corpora."""
     inside = []
-    for corpus in np.unique(corpora):
-        mine = corpora == corpus
-        low, high = _quantiles(values[~mine], _weights(corpora[~mine]), tail)
-        inside.append(np.mean((values[mine] >= low) & (values[mine] <= high)))
+    for group in folds(np.unique(corpora).tolist()):
+        out = np.isin(corpora, list(group))
+        low, high = _quantiles(values[~out], _weights(corpora[~out]), tail)
+        held = (values >= low) & (values <= high)
+        inside += [float(held[corpora == corpus].mean()) for corpus in group]
     return float(np.mean(inside))
 
 

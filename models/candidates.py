@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from autorag.errors import ConfigError
+from autorag.errors import ConfigError, InputError
 from autorag.space import Config, Space
 from autorag.table.design import designed
 from models.analytic.columns import Floats
@@ -47,18 +47,32 @@ class Candidates:
     def of(
         cls, space: Space, reference: Space | None = None, *, seed: int, drawn: int = DRAWN
     ) -> Candidates:
-        """The default, the designed configs, and others drawn at random; each once.
+        """The default, the designed configs, and others drawn at random; each once. Those that the
+        reference pipeline would run otherwise than they say are left out.
 
         Args:
             reference: the space of the reference pipeline, where ``space`` has a part of its knobs.
+
+        Raises:
+            InputError: the default of the space is none that the reference pipeline runs.
         """
         rng = np.random.default_rng(seed)
         whole = reference or space
         found = dict.fromkeys([space.default(), *_of_the_table(space, whole)])
         found |= dict.fromkeys(space.sample(rng) for _ in range(drawn))
-        configs = tuple(found)
-        run = configs if whole is space else tuple(whole.config({}, base=c) for c in configs)
-        return cls(configs, run)
+        if whole is space:
+            return cls(tuple(found), tuple(found))
+        pairs = [(config, whole.config({}, base=config)) for config in found]
+        (default, ran), *_ = pairs
+        if other := _other(default, ran):
+            raise InputError(
+                f"models know nothing of {other} = {default[other]}: the reference pipeline has no "
+                "such value",
+                key=other,
+                value=default[other],
+            )
+        kept = [(config, run) for config, run in pairs if not _other(config, run)]
+        return cls(tuple(config for config, _ in kept), tuple(run for _, run in kept))
 
     @cached_property
     def knobs(self) -> Knobs:
@@ -84,6 +98,11 @@ class Candidates:
         """Whether so many chunks ``(n,)`` are enough for each config's index, ``(n,)``."""
         points = np.floor(chunks / MARGIN)
         return np.asarray(points >= points_needed(self.knobs, points)) | ~self.knobs.dense
+
+
+def _other(config: Config, run: Config) -> str | None:
+    """A knob that a config says otherwise than it is run."""
+    return next((name for name, value in config.items() if run.get(name) != value), None)
 
 
 def _of_the_table(space: Space, reference: Space) -> Sequence[Config]:

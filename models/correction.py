@@ -3,8 +3,8 @@
 An app's stack differs from the reference pipeline in what no workload feature shows, and its
 machine is shared. So its traffic corrects predictions for this app alone: each time is multiplied
 with the median over its revisions, weighted by requests, of observed / predicted. Few requests
-correct nothing, and a factor stays within ``MOST``: what is farther off has another cause than a
-slower stack, and is for a measurement to find.
+correct nothing, and a factor stays within ``MOST`` either way: what is farther off has another
+cause than a slower stack, and is for a measurement to find.
 """
 
 from __future__ import annotations

@@ -89,6 +89,17 @@ class Example:
     pseudo: Floats
     timed: tuple[Timed, ...]
 
+    def take(self, rows: NDArray[np.intp]) -> Example:
+        """With the quality of some of its configs, by index."""
+        return replace(
+            self,
+            configs=tuple(self.configs[i] for i in rows),
+            knobs=self.knobs[rows],
+            quality=self.quality[rows],
+            halves=self.halves[:, rows],
+            pseudo=self.pseudo[rows],
+        )
+
     @property
     def described(self) -> Matrix:
         """Its features as models read them."""
@@ -142,8 +153,13 @@ def taken_after(examples: Iterable[Example], moment: float) -> list[Example]:
 
 
 def _taken(example: Example, moment: float, *, later: bool) -> Example:
+    """With the configs that were timed then, and those that never were."""
     some = [(t, np.flatnonzero((t.measured_at > moment) == later)) for t in example.timed]
-    return replace(example, timed=tuple(t.take(rows) for t, rows in some if rows.size))
+    kept = tuple(t.take(rows) for t, rows in some if rows.size)
+    timed, of_then = ({k.tobytes() for t in of for k in t.knobs} for of in (example.timed, kept))
+    names = [k.tobytes() for k in example.knobs]
+    rows = np.array([i for i, k in enumerate(names) if k in of_then or k not in timed], np.intp)
+    return replace(example.take(rows), timed=kept)
 
 
 def _grouped(frame: polars.DataFrame, *by: str) -> Iterator[tuple[Any, polars.DataFrame]]:

@@ -15,7 +15,8 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ from models.landscapes import Landscape
 from models.quality import QualityModel
 from models.ratios import COLUMNS, RatioModel
 from models.recall import RecallModel
-from models.training import LEARNED, PREDICTED, ModelSet
+from models.training import HEADS, PREDICTED, ModelSet
 
 SHIPPED = Path(__file__).with_name("shipped.zip")
 """The set that comes with the project, trained on the measured table in ``benchmarks/table``."""
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 RECALL = "recall.ubj"
 MOST_BYTES = 256_000_000
@@ -63,8 +64,11 @@ def write_models(models: ModelSet, about: Mapping[str, Any], file: Path) -> str:
 
     Returns:
         SHA-256 of the file, hex.
+
+    Raises:
+        ModelError: the set is larger than would be read.
     """
-    packed = _packed(models, about)
+    packed = pack_models(models, about)
     draft = file.with_name(f".{file.name}.draft")
     draft.write_bytes(packed)
     draft.replace(file)
@@ -88,25 +92,25 @@ def read_models(file: Path) -> tuple[ModelSet, dict[str, Any]]:
     Raises:
         ModelError: it is not there, damaged, foreign, or of another schema.
     """
-    try:
-        if file.stat().st_size > MOST_BYTES:
-            raise _refused(file, f"has more than {MOST_BYTES} bytes")
-        raw = file.read_bytes()
-    except OSError as error:
-        raise _refused(file, "cannot be read") from error
-    try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            manifest, trees = _checked(archive, file)
-        models = _models(manifest, trees)
-        about = dict(manifest["about"])
-    except ModelError as error:
-        raise error if str(file) in str(error) else _refused(file, str(error)) from error
-    except _BROKEN as error:
-        raise _refused(file, f"is no set of models of this program ({error})") from error
-    return models, about
+    return unpack_models(_raw(file), str(file))
 
 
-def _packed(models: ModelSet, about: Mapping[str, Any]) -> bytes:
+def read_about(file: Path) -> dict[str, Any]:
+    """What was kept with the set of models of a file; its models are not looked at.
+
+    Raises:
+        ModelError: see :func:`read_models`.
+    """
+    with _reading(str(file)), zipfile.ZipFile(io.BytesIO(_raw(file))) as archive:
+        return dict(_manifest_of(archive)["about"])
+
+
+def pack_models(models: ModelSet, about: Mapping[str, Any]) -> bytes:
+    """A set of models as the bytes of its file.
+
+    Raises:
+        ModelError: the set is larger than would be read.
+    """
     files = {
         **{f"quality/{i}.ubj": x.trees for i, x in enumerate(models.quality.landscapes)},
         **{f"ratios/{target}.ubj": trees for target, trees in models.ratios.trees.items()},
@@ -114,13 +118,64 @@ def _packed(models: ModelSet, about: Mapping[str, Any]) -> bytes:
     }
     raw = {name: trees.to_bytes() for name, trees in files.items()}
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in raw.items()}
-    manifest = _manifest(models) | {"about": dict(about), "files": sums}
+    text = json.dumps(
+        _manifest(models) | {"about": dict(about), "files": sums}, indent=1, allow_nan=False
+    )
+    if len(text) + sum(map(len, raw.values())) > MOST_BYTES:
+        raise ModelError(f"the set has more than {MOST_BYTES} bytes", key="model")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        text = json.dumps(manifest, indent=1, allow_nan=False)
         for name, content in [(MANIFEST, text.encode()), *raw.items()]:
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
+
+
+def unpack_models(raw: bytes, name: str) -> tuple[ModelSet, dict[str, Any]]:
+    """The set of models of the bytes of a file, and what was kept with it.
+
+    Args:
+        name: what messages call it.
+
+    Raises:
+        ModelError: it is damaged, foreign, or of another schema.
+    """
+    with _reading(name), zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
+            raise ModelError(f"unpacks to more than {MOST_BYTES} bytes")
+        manifest = _manifest_of(archive)
+        files = {inside: archive.read(inside) for inside in manifest["files"]}
+        for inside, content in files.items():
+            if hashlib.sha256(content).hexdigest() != manifest["files"][inside]:
+                raise ModelError(f"{inside} is damaged")
+        return _models(manifest, files), dict(manifest["about"])
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Whatever reading raises becomes a ``ModelError`` that names what was read."""
+    try:
+        yield
+    except ModelError as error:
+        raise _refused(name, str(error)) from error
+    except _BROKEN as error:
+        raise _refused(name, f"is no set of models of this program ({error})") from error
+
+
+def _raw(file: Path) -> bytes:
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise _refused(str(file), f"has more than {MOST_BYTES} bytes")
+        return file.read_bytes()
+    except OSError as error:
+        raise _refused(str(file), "cannot be read") from error
+
+
+def _manifest_of(archive: zipfile.ZipFile) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
+    if manifest["format"] != FORMAT or manifest["schema"] != SCHEMA:
+        found = f"format {manifest['format']}, schema {manifest['schema']}"
+        raise ModelError(f"{found}; this version reads {FORMAT}, {SCHEMA}: train again")
+    return manifest
 
 
 def _manifest(models: ModelSet) -> dict[str, Any]:
@@ -156,21 +211,6 @@ def _residual_row(residuals: Residuals) -> dict[str, Any]:
     }
 
 
-def _checked(archive: zipfile.ZipFile, file: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest, and the other files as the manifest has them."""
-    if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
-        raise _refused(file, f"unpacks to more than {MOST_BYTES} bytes")
-    manifest = json.loads(archive.read(MANIFEST))
-    if manifest["format"] != FORMAT or manifest["schema"] != SCHEMA:
-        found = f"format {manifest['format']}, schema {manifest['schema']}"
-        raise _refused(file, f"{found}; this version reads {FORMAT}, {SCHEMA}: train again")
-    raw = {name: archive.read(name) for name in manifest["files"]}
-    for name, content in raw.items():
-        if hashlib.sha256(content).hexdigest() != manifest["files"][name]:
-            raise _refused(file, f"{name} is damaged")
-    return manifest, raw
-
-
 def _models(manifest: Mapping[str, Any], raw: Mapping[str, bytes]) -> ModelSet:
     """
     Raises:
@@ -185,7 +225,7 @@ def _models(manifest: Mapping[str, Any], raw: Mapping[str, bytes]) -> ModelSet:
     return ModelSet(
         QualityModel(landscapes),
         RatioModel(
-            {t: _trees(raw[f"ratios/{t}.ubj"], len(COLUMNS)) for t in LEARNED},
+            {t: _trees(raw[f"ratios/{t}.ubj"], len(COLUMNS)) for t in HEADS},
             frozenset(manifest["machines"]),
             {machine: _effect(row) for machine, row in manifest["hosts"].items()},
         ),
@@ -238,5 +278,5 @@ def _array(values: list[float | None], length: int) -> Floats:
     return found
 
 
-def _refused(file: Path, why: str) -> ModelError:
-    return ModelError(f"{file}: {why}", key="model", value=str(file))
+def _refused(name: str, why: str) -> ModelError:
+    return ModelError(f"{name}: {why}", key="model", value=name)

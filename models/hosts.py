@@ -1,11 +1,12 @@
 """What a machine does differently from those that trees learned from.
 
 Trees cannot tell a machine from its one workload, so they learn from machines that timed several
-corpora. Any other machine gets an *effect*: of the residuals ``log(measured / predicted)`` on it, a
-ridge regression on what runs (embedder, reranker, kind of index, dense or lexical search), since a
-machine is not slower in everything alike: one has fast matrix products and a slow interpreter, the
-next the other way round. The ridge counts as ``PRIOR`` trials without any difference, so that a few
-trials move predictions a little and many say all that they show.
+corpora, and any but the one that timed most gets an *effect*: of the residuals
+``log(measured / predicted)`` on it, a ridge regression on what runs (embedder, reranker, kind of
+index, dense or lexical search), since a machine is not slower in everything alike: one has fast
+matrix products and a slow interpreter, the next the other way round. The ridge counts as ``PRIOR``
+trials without any difference, so that a few trials move predictions a little and many say all that
+they show.
 """
 
 from __future__ import annotations

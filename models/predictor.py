@@ -36,7 +36,7 @@ from models.hosts import HostEffect
 from models.quality import Quality, QualityPool
 from models.ratios import time_rows
 from models.recall import ANN_RECALL, EXACT, approximate
-from models.training import TOLD, ModelSet
+from models.training import HEADS, TOLD, ModelSet
 
 Provenance = Literal["same_workload", "transferred", "analytic"]
 
@@ -135,10 +135,10 @@ class Predicted:
     _seen: dict[str, Asked[Floats]] = field(default_factory=dict, repr=False)
 
     def metric(self, name: str, rows: Rows) -> Floats:
-        """Values ``(k,)`` of a metric of ``TOLD`` at these indices ``(k,)``."""
+        """Values ``(k,)`` of a metric of ``TOLD`` or ``HEADS`` at these indices ``(k,)``."""
         if name == QUALITY:
             return self.quality.value.take(rows)
-        if name not in TOLD:
+        if name not in (*TOLD, *HEADS):
             raise InputError(f"{name} is not predicted", key="metric", value=name)
         seen = self._seen.setdefault(name, Asked(partial(self._made, name)))
         return seen.at(rows)

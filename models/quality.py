@@ -63,9 +63,10 @@ class QualityModel:
         mean, spread = known.mean(axis=0), np.maximum(known.std(axis=0), LEAST_SPREAD)
         scaled, asked = (known - mean) / spread, (features[columns] - mean) / spread
         corpora = np.array([one.corpus for one in self.landscapes])
-        apart = np.sqrt(((scaled[:, None] - scaled[None]) ** 2).sum(axis=2))
+        squares = (scaled**2).sum(axis=1)
+        apart = squares[:, None] + squares[None] - 2 * scaled @ scaled.T
         apart[corpora[:, None] == corpora[None]] = np.inf
-        usual = apart.min(axis=1)
+        usual = np.sqrt(np.maximum(apart.min(axis=1), 0.0))
         nearest = np.sqrt(((scaled - asked) ** 2).sum(axis=1)).min()
         return float(nearest / max(usual[np.isfinite(usual)].max(initial=0.0), 1e-9))
 

@@ -73,10 +73,20 @@ def check_predictable(objective: Objective) -> None:
 
 
 def rank(predicted: Predicted, objective: Objective, count: int) -> Ranking:
-    """The best ``count`` valid candidates for an objective that is predictable."""
+    """The best ``count`` valid candidates for an objective that is predictable.
+
+    Raises:
+        InputError: there is none.
+    """
     pool = predicted.pool
     known = pool.known(predicted.models.choices)
     valid = np.flatnonzero(known & pool.trainable(predicted.chunks))
+    if not valid.size:
+        raise InputError(
+            "no config of this space has only parts that were measured on any workload: "
+            "autorag tune measures them",
+            key="space",
+        )
     order = valid[np.argsort(_cost(predicted, objective, valid), kind="stable")]
     sure: list[Chosen] = []
     doubtful: list[Chosen] = []

@@ -66,11 +66,11 @@ def analytic(knobs: Matrix, physics: Predictions, target: str) -> Floats:
     return _figures(physics)[target.split("_")[0]]
 
 
-def corpus_weights(corpora: Sequence[str]) -> Floats:
+def corpus_weights(corpora: Sequence[str], whole: int = WHOLE) -> Floats:
     """Of rows of these corpora, so that every corpus weighs the same, however many rows it has; one
-    of a few rows weighs less."""
+    of less than ``whole`` rows weighs less."""
     counts = Counter(corpora)
-    return np.array([1.0 / max(counts[corpus], WHOLE) for corpus in corpora])
+    return np.array([1.0 / max(counts[corpus], whole) for corpus in corpora])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,24 @@ class Ratios:
             [self.machines[i] for i in some],
         )
 
-    def learnable(self) -> frozenset[str]:
-        """Machines that timed corpora enough for trees to learn from; the one that timed most, if
-        there is none."""
+    def less(self, effects: Mapping[str, HostEffect]) -> Ratios:
+        """Without what machines add."""
+        knobs, machines = self.rows[:, : len(KNOB_COLUMNS)], np.array(self.machines)
+        values = {target: column.copy() for target, column in self.values.items()}
+        for machine, effect in effects.items():
+            rows = np.flatnonzero(machines == machine)
+            for target, column in values.items():
+                column[rows] -= np.log(effect.factor(knobs[rows], target))
+        return Ratios(self.rows, values, self.corpora, self.machines)
+
+    def learnable(self) -> list[str]:
+        """Machines that timed corpora enough for trees to learn from, the one that timed most
+        first, which is one in any case."""
         pairs = Counter(
             machine for machine, _ in set(zip(self.machines, self.corpora, strict=True))
         )
-        most = max(pairs, key=lambda machine: (pairs[machine], machine))
-        return frozenset({most, *(m for m, count in pairs.items() if count >= FEWEST_CORPORA)})
+        first, *others = sorted(pairs, key=lambda machine: (-pairs[machine], machine))
+        return [first, *(m for m in others if pairs[m] >= FEWEST_CORPORA)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,7 @@ class RatioModel:
 
     Attributes:
         machines: fingerprints of those that the trees learned from.
-        hosts: fingerprint → what another machine adds to them.
+        hosts: fingerprint → what any machine adds but the one that timed most.
     """
 
     trees: Mapping[str, Trees]
@@ -123,18 +133,15 @@ class RatioModel:
 
     @classmethod
     def fit(cls, ratios: Ratios, *, seed: int) -> RatioModel:
-        """Fit; every corpus weighs the same."""
-        machines = ratios.learnable()
-        learned, found = ratios.of(machines), {}
-        for target, values in learned.values.items():
-            some = np.flatnonzero(np.isfinite(values))
-            if some.size:
-                weights = corpus_weights([learned.corpora[i] for i in some.tolist()])
-                found[target] = Trees.fit(
-                    learned.rows[some], values[some], seed=seed, weights=weights
-                )
-        hosts = {m: _effect(ratios.of({m}), found) for m in set(ratios.machines) - machines}
-        return cls(found, machines, hosts)
+        """Fit; every corpus weighs the same. Trees grow on the machine that timed most, then on all
+        that timed enough, without what these add to it."""
+        first, *others = ratios.learnable()
+        trees = _grown(ratios.of({first}), seed)
+        if others:
+            effects = {machine: _effect(ratios.of({machine}), trees) for machine in others}
+            trees = _grown(ratios.of({first, *others}).less(effects), seed)
+        hosts = {m: _effect(ratios.of({m}), trees) for m in sorted(set(ratios.machines) - {first})}
+        return cls(trees, frozenset({first, *others}), hosts)
 
     def knows(self, machine: str) -> bool:
         """Whether anything was learned of a machine."""
@@ -154,12 +161,23 @@ class RatioModel:
         where the stage does not run.
 
         Args:
-            host: of a machine that the trees did not learn from.
+            host: what the machine adds.
         """
         known = analytic(knobs, physics, target)
         if (trees := self.trees.get(target)) is not None:
             known = known * np.exp(trees.predict(rows))
         return known if host is None else known * host.factor(knobs, target)
+
+
+def _grown(ratios: Ratios, seed: int) -> dict[str, Trees]:
+    """Trees of every target that was measured."""
+    found = {}
+    for target, values in ratios.values.items():
+        some = np.flatnonzero(np.isfinite(values))
+        if some.size:
+            weights = corpus_weights([ratios.corpora[i] for i in some.tolist()])
+            found[target] = Trees.fit(ratios.rows[some], values[some], seed=seed, weights=weights)
+    return found
 
 
 def _effect(ratios: Ratios, trees: Mapping[str, Trees]) -> HostEffect:

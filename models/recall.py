@@ -1,10 +1,10 @@
 """Recall of approximate search: which share of the exact ten nearest vectors an index finds.
 
-Trees over what a search does (share of vectors compared, cells, probes, bits of a code, candidates
-refined, effort of a graph walk), how large the index is and how hard the vectors are (local
-intrinsic dimensionality, relative contrast, imbalance of cells). Recall rises with probes, effort
-and refined candidates, and the trees are held to that. Flat search is exact; a search by words
-alone has no such recall.
+Trees learn the logarithm of its odds over what a search does (share of vectors compared, cells,
+probes, bits of a code, candidates refined, effort of a graph walk), how large the index is and how
+hard the vectors are (local intrinsic dimensionality, relative contrast, imbalance of cells): effort
+and hardness add up there. Recall rises with probes, effort and refined candidates, and the trees
+are held to that. Flat search is exact; a search by words alone has no such recall.
 
 How far off it is on corpora that were not learned from is told apart from the other residuals:
 workloads whose indexes are worth choosing are other ones than those whose quality is labelled.
@@ -25,16 +25,23 @@ from models.analytic.knobs import Knobs
 from models.analytic.retrieval import cell_count, compared, fetched
 from models.analytic.shape import WorkloadShape
 from models.boosting import Trees
-from models.calibration import Residuals
+from models.calibration import Residuals, folds
 from models.encoding import Matrix
+from models.ratios import corpus_weights
 
 ANN_RECALL = "ann_recall_at_10"
 
 EXACT = 1.0
 """Recall of flat search; predictions of approximate ones stay below."""
 
-EXACTLY = {"min_child_weight": 2.0, "reg_lambda": 1.0}
+EXACTLY = {"min_child_weight": 1.0, "reg_lambda": 1.0}
 """Recall is deterministic but for graphs, and the same law holds on every corpus: small leaves."""
+
+WHOLE = 200
+"""Searches of a corpus that weighs as much as any: a sweep of all kinds of indexes."""
+
+EDGE = 0.01
+"""What is added to recall and to what is missed before their ratio is taken: one of a hundred."""
 
 RISING = ("probes", "share", "effort", "candidates")
 KINDS = (*IVF_KINDS, *HNSW_KINDS)
@@ -106,12 +113,13 @@ def left_out(searched: Sequence[Searched], *, seed: int) -> dict[str, Floats]:
     """Corpus → measured − predicted ``(n,)`` by trees that have not seen it; nothing of fewer than
     two."""
     corpora = list(dict.fromkeys(one.corpus for one in searched))
-    found = {}
-    for corpus in corpora if len(corpora) > 1 else []:
-        trees = _fit([one for one in searched if one.corpus != corpus], seed)
-        out = (one for one in searched if one.corpus == corpus)
-        found[corpus] = np.concatenate([x.recall - _predict(trees, x.rows) for x in out])
-    return found
+    found: dict[str, list[Floats]] = {}
+    for group in folds(corpora) if len(corpora) > 1 else []:
+        trees = _fit([one for one in searched if one.corpus not in group], seed)
+        for one in (one for one in searched if one.corpus in group):
+            left = one.recall - _predict(trees, one.rows)
+            found.setdefault(one.corpus, []).append(left)
+    return {corpus: np.concatenate(left) for corpus, left in found.items()}
 
 
 def approximate(knobs: Knobs) -> np.ndarray:
@@ -177,8 +185,14 @@ def _code_bits(knobs: Knobs) -> Floats:
 def _fit(searched: Sequence[Searched], seed: int) -> Trees:
     rows = np.vstack([one.rows for one in searched])
     recall = np.concatenate([one.recall for one in searched])
-    return Trees.fit(rows, recall, seed=seed, rising=range(len(RISING)), parameters=EXACTLY)
+    weights = corpus_weights([one.corpus for one in searched for _ in one.recall], WHOLE)
+    odds = np.log((recall + EDGE) / (1.0 + EDGE - recall))
+    return Trees.fit(
+        rows, odds, seed=seed, weights=weights, rising=range(len(RISING)), parameters=EXACTLY
+    )
 
 
 def _predict(trees: Trees, rows: Matrix) -> Floats:
-    return np.clip(trees.predict(rows), 0.0, np.nextafter(EXACT, 0.0))
+    odds = np.exp(trees.predict(rows))
+    recall = (odds * (1.0 + EDGE) - EDGE) / (1.0 + odds)
+    return np.clip(recall, 0.0, np.nextafter(EXACT, 0.0))

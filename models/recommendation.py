@@ -23,7 +23,7 @@ from models.predictor import Predicted
 from models.ranking import RANKED, Ranking, check_predictable, rank
 from models.ratios import TOTALS
 from models.reasons import Reason, reasons
-from models.training import TOLD
+from models.training import HEADS, LEARNED, TOLD
 
 DEFAULT_CANDIDATE = 0
 """Where ``Candidates`` has the default."""
@@ -35,11 +35,13 @@ class Recommended:
 
     Attributes:
         predicted: metric → value, low and high end; an end is infinite where nothing bounds it.
+        stages: stage that runs → its ``p50_ms`` and ``p95_ms``.
         reasons: what makes it differ from the default, in nDCG@10.
     """
 
     config: Config
     predicted: Mapping[str, tuple[float, float, float]]
+    stages: Mapping[str, Mapping[str, float]]
     chance: float
     provenance: str
     reasons: tuple[Reason, ...]
@@ -52,6 +54,7 @@ class Recommended:
                 name: dict(zip(("value", "low", "high"), map(_finite, told), strict=True))
                 for name, told in self.predicted.items()
             },
+            "stages": self.stages,
             "chance": round(self.chance, 3),
             "provenance": self.provenance,
             "reasons": [str(r) for r in self.reasons],
@@ -122,6 +125,7 @@ def _reason(objective: Objective, ranking: Ranking, doubts: Sequence[str]) -> st
 def _told(predicted: Predicted, ranking: Ranking) -> Iterator[Recommended]:
     rows = np.array([chosen.candidate for chosen in ranking.chosen])
     values = {name: predicted.metric(name, rows) for name in TOLD}
+    stages = {time: predicted.metric(time, rows) for time in HEADS if time not in LEARNED}
     measured = predicted.task.landmarks if predicted.task.labelled else {}
     for i, chosen in enumerate(ranking.chosen):
         mine = {name: float(column[i]) for name, column in values.items()}
@@ -136,10 +140,21 @@ def _told(predicted: Predicted, ranking: Ranking) -> Iterator[Recommended]:
         yield Recommended(
             predicted.pool.configs[chosen.candidate],
             told,
+            _by_stage({time: float(column[i]) for time, column in stages.items()}),
             chosen.chance,
             predicted.provenance if seen is None else "measured",
             tuple(reasons(predicted, DEFAULT_CANDIDATE, chosen.candidate)),
         )
+
+
+def _by_stage(times: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Of times such as ``embed_p50_ms``; a stage that does not run is left out."""
+    found: dict[str, dict[str, float]] = {}
+    for time, value in times.items():
+        stage, _, quantile = time.partition("_")
+        if not math.isnan(value):
+            found.setdefault(stage, {})[quantile] = round(value, 4)
+    return found
 
 
 def _within(name: str, low: float, high: float) -> tuple[float, float]:

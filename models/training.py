@@ -18,17 +18,20 @@ import numpy as np
 from autorag.errors import InputError
 from autorag.ports import Progress
 from models.analytic.columns import Floats
-from models.bounds import bounded, calibrating, folds
-from models.calibration import ADDED, Residuals
+from models.bounds import bounded, bounded_searches, calibrating
+from models.calibration import ADDED, Residuals, folds
 from models.encoding import Matrix, choices_in, encode_configs
 from models.examples import MEMORY, QUALITY, Example, Timed
 from models.landscapes import LANDMARKS, Landscape
 from models.quality import QualityModel
-from models.ratios import CONTEXT_TOKENS, TOTALS, RatioModel, Ratios, analytic, time_rows
+from models.ratios import CONTEXT_TOKENS, TIMES, TOTALS, RatioModel, Ratios, analytic, time_rows
 from models.recall import ANN_RECALL, RecallModel, Searched, left_out
 
 LEARNED = (*TOTALS, CONTEXT_TOKENS)
-"""Targets that trees learn."""
+"""Targets that trees learn, with residuals."""
+
+HEADS = (*LEARNED, *(time for time in TIMES if time not in TOTALS))
+"""All targets that trees learn: stages explain the total."""
 
 PREDICTED = (QUALITY, *LEARNED, MEMORY)
 """Metrics that are predicted, with joint residuals."""
@@ -99,7 +102,7 @@ def train(
     Raises:
         InputError: fewer than two corpora were timed, or have ``FEWEST_CONFIGS``.
     """
-    examples = bounded(examples)
+    examples, searched = bounded(examples), bounded_searches(searched)
     corpora = list(dict.fromkeys(e.corpus for e in examples if e.timed))
     landscapes = _check(examples, fit_landscapes(examples, seed))
     held: list[HeldOut] = []
@@ -111,7 +114,7 @@ def train(
     recall = left_out(searched, seed=seed)
     models = ModelSet(
         QualityModel(tuple(landscapes)),
-        fit_ratios(examples, LEARNED, seed),
+        fit_ratios(examples, HEADS, seed),
         residuals(held),
         RecallModel.fit(searched, recall, seed=seed),
         choices_in(np.vstack([t.knobs for e in examples for t in e.timed])),

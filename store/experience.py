@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import CursorResult, Row, select
+from sqlalchemy import CursorResult, Row, Select, select
 
 from autorag.errors import InputError
 from autorag.experience import Experience, Measured
@@ -21,7 +21,7 @@ READ_ROWS = 2_000
 class ExperienceRepository(Repository):
     """Finished trials, by study."""
 
-    def trials(self, *, hardware: str | None = None) -> list[Experience]:
+    def trials(self, *, hardware: str | None = None, newest: int | None = None) -> list[Experience]:
         """Studies of the reference pipeline with what they measured on the search's queries.
 
         Studies of deleted apps are left out, and those whose features or profile this version
@@ -29,6 +29,7 @@ class ExperienceRepository(Repository):
 
         Args:
             hardware: only those of the machine with this fingerprint.
+            newest: only so many trials.
         """
         query = (
             select(
@@ -49,6 +50,8 @@ class ExperienceRepository(Repository):
         )
         if hardware is not None:
             query = query.where(studies.c.settings["hardware"].as_string() == hardware)
+        if newest is not None:
+            query = query.where(trials.c.id.in_(_newest(query, newest)))
         with self._reading() as connection:
             rows = connection.execution_options(yield_per=READ_ROWS).execute(query)
             found = list(_by_study(rows))
@@ -57,7 +60,19 @@ class ExperienceRepository(Repository):
                 hosts.c.fingerprint.in_(names)
             )
             machines = {row.fingerprint: row.profile for row in connection.execute(known)}
-        return [e for f, row in found if f in machines for e in _experience(row, machines[f])]
+        corpora = _corpora([row for _, row in found])
+        return [
+            experience
+            for (fingerprint, row), corpus in zip(found, corpora, strict=True)
+            if fingerprint in machines
+            for experience in _experience(row, corpus, machines[fingerprint])
+        ]
+
+
+def _newest(query: Select[Any], count: int) -> Select[Any]:
+    """The ids of the newest trials of a query."""
+    ids = query.with_only_columns(trials.c.id).order_by(None)
+    return ids.order_by(trials.c.id.desc()).limit(count)
 
 
 _Studied = tuple[Mapping[str, Any], str | None, tuple[Measured, ...]]
@@ -83,9 +98,22 @@ def _measured(row: Row[Any]) -> Measured:
     return Measured(row.config, {**row.metrics, **stages}, row.started_at)
 
 
-def _experience(studied: _Studied, profile: Mapping[str, Any]) -> Iterator[Experience]:
-    workload, app, measured = studied
-    corpus = workload["name"] if app is None else app
+def _corpora(found: Sequence[_Studied]) -> list[str]:
+    """Of each study: the app, else the name of the workload. Those that measured the same documents
+    and queries under other names are of one corpus, that of the first."""
+    first: dict[str, str] = {}
+    names = []
+    for workload, app, _ in found:
+        name = workload["name"] if app is None else app
+        one, other = (first.setdefault(key, name) for key in (name, f"hash:{workload['hash']}"))
+        if one != other:
+            first = {key: one if corpus == other else corpus for key, corpus in first.items()}
+        names.append(name)
+    return [first[name] for name in names]
+
+
+def _experience(studied: _Studied, corpus: str, profile: Mapping[str, Any]) -> Iterator[Experience]:
+    workload, _, measured = studied
     try:
         features = WorkloadFeatures.from_json(workload["features"])
         machine = HardwareProfile.from_json(profile)

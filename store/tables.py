@@ -209,9 +209,17 @@ models = Table(
     ),
     sqlite_autoincrement=True,
 )
-"""Sets of trained models, whose files are named by their SHA-256. ``state`` is candidate, archived,
-or production, which one at most is; ``verdict`` says whether a set may be promoted and why;
+"""Sets of trained models. ``sha256`` is that of the file; ``state`` is candidate, archived, or
+production, which one at most is; ``verdict`` says whether a set may be promoted and why;
 ``replaced`` is the version that was in production before, 0 for the set that ships."""
+
+model_files = Table(
+    "model_files",
+    metadata,
+    Column("version", _Key, ForeignKey("models.version", ondelete="CASCADE"), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+"""The files of sets of models."""
 
 studies = Table(
     "studies",

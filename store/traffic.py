@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from autorag.experience import Served
 from store.engine import reading, store_errors
@@ -16,8 +16,13 @@ from store.tables import sources, spans, traces
 STAGES = ("embed", "retrieve", "rerank")
 """Stages between a question and its ranked contexts."""
 
-MOST_SPANS = 20_000
-"""Newest spans that are read."""
+MOST_SENDERS = 32
+"""Newest processes of an app, each with a revision, that are looked at."""
+
+MOST_REQUESTS = 500
+"""Newest requests of each."""
+
+LOOKED_UP = 500
 
 Interval = tuple[int, int]
 """Start and end in nanoseconds."""
@@ -33,30 +38,41 @@ def served(engine: Engine, app: str, since: int) -> list[Served]:
     Raises:
         StoreError: telemetry cannot be read.
     """
-    mine = select(sources.c.id).where(sources.c.app == app)
-    query = (
-        select(
-            sources.c.revision, spans.c.trace, spans.c.kind, spans.c.start_ns, spans.c.duration_ns
-        )
-        .join(traces, traces.c.id == spans.c.trace)
-        .join(sources, sources.c.id == traces.c.source_id)
-        .where(traces.c.source_id.in_(mine), traces.c.start_ns >= since * 1_000_000_000)
-        .where(traces.c.phase == "query", traces.c.error.is_(False))
-        .where(spans.c.kind.in_(STAGES), spans.c.duration_ns.is_not(None))
-        .order_by(spans.c.trace.desc())
-        .limit(MOST_SPANS)
-    )
+    senders = select(sources.c.id, sources.c.revision).where(sources.c.app == app)
+    newest = senders.order_by(sources.c.id.desc()).limit(MOST_SENDERS)
     with store_errors("telemetry could not be read"), reading(engine) as connection:
-        rows = connection.execute(query).all()
+        rows = [
+            (row.revision, *span)
+            for row in connection.execute(newest)
+            if row.revision is not None and row.revision.isdecimal()
+            for span in _spans(connection, row.id, since)
+        ]
     return list(_by_revision(rows))
+
+
+def _spans(connection: Connection, source: int, since: int) -> Iterator[tuple[int, str, int, int]]:
+    """Trace, stage, start and length of the spans of a sender's newest requests."""
+    requests = (
+        select(traces.c.id)
+        .where(traces.c.source_id == source, traces.c.start_ns >= since * 1_000_000_000)
+        .where(traces.c.phase == "query", traces.c.error.is_(False))
+        .order_by(traces.c.start_ns.desc())
+        .limit(MOST_REQUESTS)
+    )
+    ids = list(connection.scalars(requests))
+    for start in range(0, len(ids), LOOKED_UP):
+        some = select(spans.c.trace, spans.c.kind, spans.c.start_ns, spans.c.duration_ns).where(
+            spans.c.trace.in_(ids[start : start + LOOKED_UP]),
+            spans.c.kind.in_(STAGES),
+            spans.c.duration_ns.is_not(None),
+        )
+        yield from (tuple(row) for row in connection.execute(some))
 
 
 def _by_revision(rows: Iterable[Any]) -> Iterator[Served]:
     ran: dict[int, dict[int, list[tuple[str, Interval]]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if row.revision is not None and row.revision.isdecimal():
-            when = row.start_ns, row.start_ns + row.duration_ns
-            ran[int(row.revision)][row.trace].append((row.kind, when))
+    for revision, trace, kind, start_ns, duration_ns in rows:
+        ran[int(revision)][trace].append((kind, (start_ns, start_ns + duration_ns)))
     for revision, requests in sorted(ran.items()):
         yield _served(revision, [_times(spans) for spans in requests.values()])
 

@@ -159,17 +159,24 @@ def recommend(
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Argument(help="Where the set of models goes.")],
-    table: Annotated[Path, typer.Option(help="Folder of a measured table.")] = Path(
-        "benchmarks/table"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Argument(help="A file for models of the table alone. Default: a new version here."),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Folder of a measured table. Default: the project's own.")
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option(help="Let a set that is not worse answer at once.")
+    ] = True,
     seed: Seed = 0,
+    db: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train models on a measured table."""
+    """Train models on the measured table and on everything that was measured here."""
     from api.cli.train import run_train
 
-    run_train(table, out, seed, as_json)
+    run_train(out, table, promote, seed, db, as_json)
 
 
 @app.command()
@@ -271,7 +278,9 @@ def list_(db: Database = None, as_json: AsJson = False) -> None:
 
 @sets.command()
 def promote(
-    version: Annotated[int, typer.Argument(min=1, help="A set that is not worse.")],
+    version: Annotated[
+        int, typer.Argument(min=0, help="A set that is not worse; 0 is the one that ships.")
+    ],
     db: Database = None,
     as_json: AsJson = False,
 ) -> None:

@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.model_registry import Registry
+from api.model_registry import Registry, listed
 from api.settings import Settings
 from autorag.errors import NotFoundError
 from autorag.model_sets import SHIPPED_VERSION, ModelSetRow
 from autorag.ports import SystemClock
 from models.accuracy import Accuracy
 from models.experience import effect_on
+from models.files import SHIPPED, read_models
 from models.hosts import HostEffect
 from models.training import ModelSet
 from store.database import Database
@@ -31,35 +32,33 @@ NAMES = ("what", "worst corpus")
 
 def run_list(db: str | None, as_json: bool) -> None:
     """List all sets."""
-    with _opened(db) as (database, registry):
-        _show(registry.list(database.read(lambda s: s.model_sets.all())), as_json)
+    with _opened(db) as (database, _):
+        _show(listed(database.read(lambda s: s.model_sets.all())), as_json)
 
 
 def run_promote(version: int, db: str | None, as_json: bool) -> None:
     """Put a set into production."""
     with _opened(db) as (database, registry):
-        registry.check(database.read(lambda s: s.model_sets.get(version)))
+        if version != SHIPPED_VERSION:
+            registry.check(database.read(lambda s: s.model_sets.get(version)))
         database.write(lambda s: s.model_sets.promote(version))
-        _show(registry.list(database.read(lambda s: s.model_sets.all())), as_json)
+        _show(listed(database.read(lambda s: s.model_sets.all())), as_json)
 
 
 def run_rollback(db: str | None, as_json: bool) -> None:
     """Go back to the set that the one in production replaced."""
-    with _opened(db) as (database, registry):
+    with _opened(db) as (database, _):
         production = database.read(lambda s: s.model_sets.production())
         if production is None:
             raise NotFoundError("the set that ships is in production: there is none before it")
-        if production.replaced:
-            before = production.replaced
-            registry.check(database.read(lambda s: s.model_sets.get(before)))
         database.write(lambda s: s.model_sets.roll_back(production.version))
-        _show(registry.list(database.read(lambda s: s.model_sets.all())), as_json)
+        _show(listed(database.read(lambda s: s.model_sets.all())), as_json)
 
 
 def run_report(version: int | None, db: str | None, as_json: bool) -> None:
     """Tell what a set is worth; the one in production if none is named."""
-    with _opened(db) as (database, registry):
-        rows = registry.list(database.read(lambda s: s.model_sets.all()))
+    with _opened(db) as (database, _):
+        rows = listed(database.read(lambda s: s.model_sets.all()))
     wanted = [r for r in rows if _is(r, version)]
     if not wanted:
         raise NotFoundError(
@@ -72,17 +71,12 @@ def run_report(version: int | None, db: str | None, as_json: bool) -> None:
         _report(row, Console())
 
 
-def production_models(settings: Settings) -> tuple[ModelSet, dict[str, Any]]:
-    """The models in production in this home, and what is kept about them; those that ship where
-    nothing was trained.
-
-    Raises:
-        ModelError: they cannot be read.
-    """
+def production_models(settings: Settings) -> tuple[ModelSet, dict[str, Any], int]:
+    """The models that answer in this home, what is kept about them, and their version."""
     if not _is_there(settings):
-        return Registry(settings.home).read(None)
+        return *read_models(SHIPPED), SHIPPED_VERSION
     with _opened(None) as (database, registry):
-        return registry.read(database.read(lambda s: s.model_sets.production()))
+        return registry.answering(database.read(lambda s: s.model_sets.production()))
 
 
 def host_effect(models: ModelSet, machine: str, settings: Settings) -> HostEffect | None:
@@ -105,7 +99,8 @@ def _opened(db: str | None) -> Iterator[tuple[Database, Registry]]:
     settings = Settings.from_environment()
     engine = open_database(db or settings.database_url)
     try:
-        yield Database(engine, SystemClock()), Registry(settings.home)
+        database = Database(engine, SystemClock())
+        yield database, Registry(database)
     finally:
         engine.dispose()
 

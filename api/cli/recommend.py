@@ -42,7 +42,7 @@ def run_recommend(
     """Predict the best configs for documents, without measuring any but the landmarks."""
     check_predictable(objective)
     settings = Settings.from_environment()
-    known, about = production_models(settings) if models is None else read_models(models)
+    known, about = production_models(settings)[:2] if models is None else read_models(models)
     parts = make_parts(settings, seed)
     console = progress_console(quiet=as_json)
     workload = load_workload(docs, queries, parts)

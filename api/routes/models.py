@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from api.auth import Admin
-from api.http.once import json_answer
-from api.http.schema import RowId, View, errors
+from api.http.once import IdempotencyKey, answer_once, json_answer
+from api.http.schema import LARGEST_INT, RowId, View, errors
+from api.model_registry import listed
 from api.routes.common import ServiceOf
-from autorag.model_sets import State
+from autorag.model_sets import ModelSetRow, State
 from store.database import Session
 
 router = APIRouter(tags=["models"])
+
+Version = Annotated[int, Path(ge=0, le=LARGEST_INT, examples=[1])]
+"""0 is the set that ships."""
 
 
 class ModelView(View):
@@ -46,8 +50,7 @@ class ModelList(View):
 async def list_models(_: Admin, service: ServiceOf) -> Response:
     """Every set of models; a train job makes them."""
     rows = await service.read(lambda session: session.model_sets.all())
-    listed = await service.compute(service.registry.list, rows)
-    return json_answer(200, {"models": [asdict(row) for row in listed]})
+    return json_answer(200, _view(rows))
 
 
 @router.post(
@@ -55,12 +58,24 @@ async def list_models(_: Admin, service: ServiceOf) -> Response:
     operation_id="promote_model",
     responses={200: {"model": ModelList}, **errors(404, 409)},
 )
-async def promote_model(version: RowId, _: Admin, service: ServiceOf) -> Response:
-    """Let a set answer that is not worse than the one in production, which is archived."""
-    row = await service.read(lambda session: session.model_sets.get(version))
-    await service.compute(service.registry.check, row)
-    await service.write(lambda session: session.model_sets.promote(version))
-    return await list_models(_, service)
+async def promote_model(
+    version: Version,
+    request: Request,
+    caller: Admin,
+    service: ServiceOf,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Let a set answer that is not worse than the one in production, which is archived; 0 is the
+    set that ships."""
+    if version:
+        row = await service.read(lambda session: session.model_sets.get(version))
+        await service.compute(service.registry.check, row)
+
+    def work(session: Session) -> tuple[int, Any]:
+        session.model_sets.promote(version)
+        return 200, _view(session.model_sets.all())
+
+    return await answer_once(request, caller, key, work)
 
 
 @router.post(
@@ -68,15 +83,17 @@ async def promote_model(version: RowId, _: Admin, service: ServiceOf) -> Respons
     operation_id="roll_back_model",
     responses={200: {"model": ModelList}, **errors(404, 409)},
 )
-async def roll_back_model(version: RowId, _: Admin, service: ServiceOf) -> Response:
+async def roll_back_model(
+    version: RowId, request: Request, caller: Admin, key: IdempotencyKey = None
+) -> Response:
     """Go back from the set in production to the one that it replaced."""
 
-    def before(session: Session) -> Any:
-        replaced = session.model_sets.get(version).replaced
-        return session.model_sets.get(replaced) if replaced else None
+    def work(session: Session) -> tuple[int, Any]:
+        session.model_sets.roll_back(version)
+        return 200, _view(session.model_sets.all())
 
-    row = await service.read(before)
-    if row is not None:
-        await service.compute(service.registry.check, row)
-    await service.write(lambda session: session.model_sets.roll_back(version))
-    return await list_models(_, service)
+    return await answer_once(request, caller, key, work)
+
+
+def _view(rows: list[ModelSetRow]) -> dict[str, Any]:
+    return {"models": [asdict(row) for row in listed(rows)]}

@@ -37,6 +37,7 @@ class ConfigView(View):
     config: dict[str, Any]
     measured: dict[str, float]
     predicted: dict[str, dict[str, float | None]]
+    stages: dict[str, dict[str, float]]
     chance: float | None
     provenance: str
     reasons: list[str]

@@ -6,16 +6,17 @@ from dataclasses import replace
 
 from models.bounds import (
     CALIBRATED_ON,
-    FOLDS,
     MOST_CORPORA,
     MOST_ROWS,
     MOST_WORKLOADS,
     bounded,
+    bounded_searches,
     calibrating,
-    folds,
 )
+from models.calibration import FOLDS, folds
 from models.examples import Example
 from tests.models.learned import Imagined, example, examples
+from tests.models.test_recall import searched
 
 
 def at(moment: float, workload: str, corpus: str) -> Example:
@@ -40,8 +41,8 @@ def test_few_examples_are_all_taken() -> None:
 def test_of_a_corpus_the_newest_workloads_are_taken() -> None:
     chatty = [at(float(i), f"day {i}", "chatty") for i in range(9)]
     kept = bounded([*chatty, example(Imagined("calm", 0.5))])
-    assert [e.workload for e in kept] == ["day 6", "day 7", "day 8", "calm"]
-    assert MOST_WORKLOADS == 3
+    assert [e.workload for e in kept] == ["day 7", "day 8", "calm"]
+    assert MOST_WORKLOADS == 2
 
 
 def test_the_corpora_that_were_measured_last_are_taken() -> None:
@@ -78,3 +79,12 @@ def test_many_corpora_are_left_out_in_groups_each_once() -> None:
     groups = folds(corpora)
     assert len(groups) == FOLDS
     assert sorted(c for group in groups for c in group) == sorted(corpora)
+
+
+def test_searches_count_once_and_are_bounded() -> None:
+    one = searched("a", 1e4, 10.0)
+    (kept,) = bounded_searches([one, one])
+    assert kept.rows.tobytes() == one.rows.tobytes()
+    long = [searched("a", 1e4 + i, 10.0) for i in range(MOST_ROWS // len(one.recall) + 1)]
+    (kept,) = bounded_searches(long)
+    assert len(kept.recall) == len(kept.rows) == MOST_ROWS

@@ -50,10 +50,13 @@ def test_a_machine_that_timed_little_does_not_change_the_trees() -> None:
     assert error(mixed, examples()[3]) == error(usual, examples()[3])
 
 
-def test_trees_learn_from_a_machine_that_timed_enough() -> None:
+def test_trees_learn_from_a_machine_that_timed_enough_and_know_what_it_adds() -> None:
     others = [on("other", Imagined(f"o{i}", i / 10)) for i in range(FEWEST_CORPORA)]
-    assert fit_ratios([*examples(), *others], (TARGET,), 0).machines > {"other"}
-    assert fit_ratios([*examples(), *others[1:]], (TARGET,), 0).hosts.keys() == {"other"}
+    enough = fit_ratios([*examples(), *others], (TARGET,), 0)
+    assert enough.machines > {"other"}
+    assert error(enough, on("other", Imagined("new", 0.3))) < 0.1
+    assert error(enough, examples()[3]) < 0.1
+    assert "other" not in fit_ratios([*examples(), *others[1:]], (TARGET,), 0).machines
     assert fit_ratios(others[:2], (TARGET,), 0).machines == {"other"}
 
 

@@ -46,7 +46,7 @@ SENDER = Source(APP, revision="2")
 VALUES = (1.0, 10.0, 100.0)
 """Of revision 0003."""
 
-MODELS = "d" * 64
+MODELS = b"models"
 """Of revision 0004."""
 
 

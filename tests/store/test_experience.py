@@ -74,6 +74,20 @@ def test_workloads_of_an_app_are_one_corpus(
     assert one.workload != other.workload
 
 
+def test_the_same_documents_under_several_names_are_one_corpus(
+    backend: Backend, experience: ExperienceRepository
+) -> None:
+    add = backend.repository(AppRepository).add
+    staging, live = (add(NewApp(n, None, "max ndcg_at_10", "auto", None)) for n in ("s", "l"))
+    measured(backend)
+    measured(backend, {**DESCRIBED, "hash": "e" * 40}, app_id=staging.id)
+    measured(backend, {**DESCRIBED, "hash": "d" * 40}, app_id=live.id)
+    assert {e.corpus for e in experience.trials()} == {"docs", "s", "l"}
+    measured(backend, {**DESCRIBED, "hash": "e" * 40}, app_id=live.id)
+    measured(backend, app_id=live.id)
+    assert len({e.corpus for e in experience.trials()}) == 1
+
+
 def test_what_says_nothing_is_left_out(backend: Backend, experience: ExperienceRepository) -> None:
     """No features, no machine, an unknown machine, the report's side, features of another day."""
     measured(backend, WORKLOAD)

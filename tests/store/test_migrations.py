@@ -23,6 +23,7 @@ from store.engine import connect, open_database, sqlite_url
 from store.jobs import JobRepository
 from store.keys import KeyRepository
 from store.manifests import ManifestRepository
+from store.model_sets import ModelSetRepository
 from store.repositories import SqlTrialLog, StudyRepository
 from store.revisions import RevisionRepository
 from store.rollups import read_rollups
@@ -42,6 +43,7 @@ from tests.store.freeze import (
     DOCUMENTS,
     HOST,
     KEY,
+    MODELS,
     REVOKED_KEY,
     SPACE,
     VALUES,
@@ -126,7 +128,7 @@ def test_the_migrated_schema_is_that_of_the_tables(fresh: Engine, tmp_path: Path
         *("studies", "trials", "trial_queries"),
         *("keys", "hosts", "telemetry_sources", "traces", "spans", "observations"),
         *("apps", "revisions", "acks", "documents", "suggestions", "answers", "jobs"),
-        *("schedules", "rollups", "models"),
+        *("schedules", "rollups", "models", "model_files"),
     }
     assert schema(fresh) == schema(created)
     created.dispose()
@@ -400,3 +402,20 @@ def all_rows(engine: Engine) -> dict[str, list[dict[str, Any]]]:
 def test_the_study_of_a_frozen_database_goes_on(frozen: Engine) -> None:
     found = StudyRepository(frozen, ManualClock()).open({"hash": "w" * 40}, {"seed": 7})
     assert found.resumed
+
+
+@pytest.fixture(params=sorted(p.name for p in ASSETS.glob("*.db") if p.stem >= "0004"))
+def frozen_models(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database with a set of models in it, as revision 0004 made it first."""
+    path = shutil.copyfile(ASSETS / request.param, tmp_path / request.param)
+    engine = open_database(sqlite_url(path))
+    yield engine
+    engine.dispose()
+
+
+def test_frozen_models_read(frozen_models: Engine) -> None:
+    sets = ModelSetRepository(frozen_models, ManualClock(AT))
+    row = sets.production()
+    assert row is not None
+    assert (row.version, row.about, row.replaced, row.promoted_at) == (1, {"rows": 3}, 0, int(AT))
+    assert sets.content(row) == MODELS

@@ -1,4 +1,4 @@
-"""Sets of trained models."""
+"""Sets of trained models, and their files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KEY = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Create their table."""
+    """Create their tables."""
     op.create_table(
         "models",
         sa.Column("version", _KEY, primary_key=True),
@@ -25,6 +25,12 @@ def upgrade() -> None:
         sa.Column("promoted_at", sa.BigInteger),
         sa.Column("archived_at", sa.BigInteger),
         sqlite_autoincrement=True,
+    )
+    owner = sa.ForeignKey("models.version", ondelete="CASCADE")
+    op.create_table(
+        "model_files",
+        sa.Column("version", _KEY, owner, primary_key=True),
+        sa.Column("content", sa.LargeBinary, nullable=False),
     )
     production = sa.text("state = 'production'")
     op.create_index(

@@ -8,11 +8,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.model_registry import Registry
 from tests.api.routes.conftest import ok, refused
 from tests.api.routes.test_recommend import asked
 from tests.api.serving import WITHIN_S, Serving
-from tests.api.sets import keep
+from tests.api.sets import damage, keep
 
 
 def states(admin: httpx2.Client) -> dict[int, str]:
@@ -69,15 +68,21 @@ def test_what_is_worse_is_refused(admin: httpx2.Client, service: Serving) -> Non
 def test_a_damaged_file_is_not_promoted(
     admin: httpx2.Client, service: Serving, version: int
 ) -> None:
-    rows = {r["version"]: r for r in ok(admin.get("/admin/v1/models"))["models"]}
-    file = Registry(service.home).file(rows[version]["sha256"])
-    whole = file.read_bytes()
-    file.write_bytes(whole[:1000])
+    damage(service.home, version)
     problem = refused(admin.post(f"/admin/v1/models/{version}/promote"), 409)
-    file.write_bytes(whole)
     assert "cannot be read" in problem["detail"]
     assert (problem["key"], problem["value"]) == ("version", str(version))
     assert states(admin)[version] == "candidate"
+
+
+def test_promoting_again_under_an_idempotency_key_promotes_once(
+    admin: httpx2.Client, version: int
+) -> None:
+    url, key = f"/admin/v1/models/{version}/promote", {"Idempotency-Key": f"once-{version}"}
+    first, again = (ok(admin.post(url, headers=key)) for _ in range(2))
+    assert first == again
+    ok(admin.post("/admin/v1/models/0/promote"))
+    assert states(admin)[0] == "production"
 
 
 @pytest.mark.parametrize("what", ["promote", "rollback"])
