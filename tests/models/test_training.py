@@ -15,7 +15,7 @@ from models.examples import QUALITY, Example
 from models.quality import QualityModel
 from models.ratios import CONTEXT_TOKENS, WHOLE, RatioModel, analytic, corpus_weights, time_rows
 from models.training import (
-    LEARNED,
+    HEADS,
     HeldOut,
     ModelSet,
     fit_landscapes,
@@ -201,4 +201,4 @@ def test_training_twice_gives_the_same() -> None:
     assert isinstance(again.quality, QualityModel)
     assert (again.quality.over(rows).effects == trained().quality.over(rows).effects).all()
     assert again.residuals.values.tolist() == trained().residuals.values.tolist()
-    assert set(again.ratios.trees) == set(LEARNED)
+    assert set(again.ratios.trees) == set(HEADS)
