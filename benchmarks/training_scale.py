@@ -4,8 +4,9 @@
 
 Rows are those of the measured table, of as many corpora as it takes: copies of its corpora with
 features and times of their own (each times a factor of its own near 1), 394 rows a corpus. Every
-size is trained in a process of its own, on one thread: gathering (physics and encoding of all rows)
-is timed apart from training. ``models.bounds`` says what is taken of them.
+size is trained in a process of its own, on one thread, as ``autorag train`` does it, and read back;
+gathering (physics and encoding of all rows) is timed apart, and so is an answer of the set that came
+out, the first and a later one. ``models.bounds`` says what is taken of the rows.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import argparse
 import json
 import multiprocessing
 import resource
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,11 +24,17 @@ from typing import Any
 
 import numpy as np
 
-from api.training import of_table
+from api.training import Material, make, of_table
+from api.wiring import make_space
+from autorag.hardware import HardwareProfile
+from autorag.objective import DEFAULT_OBJECTIVE
+from autorag.table.files import read_machines, read_table, row_profile
 from benchmarks.lessons.page import table
+from models.candidates import Candidates
 from models.examples import Example
-from models.files import write_models
-from models.training import train
+from models.files import pack_models, unpack_models
+from models.predictor import Predictor, Task
+from models.recommendation import recommend
 
 SEED = 0
 
@@ -44,22 +50,27 @@ def main() -> None:
         with context.Pool(1) as pool:
             found.append(pool.apply(measured, (arguments.table, rows)))
         print(json.dumps(found[-1]), flush=True)
-    headings = ("rows", "corpora", "gather s", "train s", "peak MB", "of it rows MB", "set MB")
+    sizes = ("rows", "corpora", "gather s", "train s", "peak MB", "of it rows MB", "set MB")
+    headings = (*sizes, "first answer ms", "answer ms")
     print(table(headings, [tuple(str(v) for v in row.values()) for row in found]))
 
 
 def measured(folder: Path, rows: int) -> dict[str, Any]:
     """Train on so many rows."""
     started = time.perf_counter()
-    examples = list(_copies([e for e in of_table(folder).examples if e.timed], rows))
+    known = of_table(folder)
+    frame, machines = read_table(folder), read_machines(folder)
+    timed = frame.filter(part="index").drop_nulls("hardware").row(0, named=True)
+    profile = row_profile(timed, machines)
+    examples = tuple(_copies([e for e in known.examples if e.timed], rows))
+    material = Material(examples, known.searched, None)
     gathered = time.perf_counter()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    models = train(examples, seed=SEED).models
+    made = make(material, SEED)
+    content = pack_models(made.models, made.about)
     trained = time.perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "set.zip"
-        write_models(models, {}, file)
-        size = file.stat().st_size
+    models, _ = unpack_models(content, "the set")
+    predictor = Predictor(models, Candidates.of(make_space(), seed=SEED))
     return {
         "rows": sum(len(t.configs) for e in examples for t in e.timed),
         "corpora": len({e.corpus for e in examples}),
@@ -67,8 +78,18 @@ def measured(folder: Path, rows: int) -> dict[str, Any]:
         "train_s": round(trained - gathered, 1),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "rows_mb": before // 1024,
-        "set_mb": round(size / 1e6, 1),
+        "set_mb": round(len(content) / 1e6, 1),
+        "first_ms": round(_answer_ms(predictor, examples[0], profile), 1),
+        "answer_ms": round(_answer_ms(predictor, examples[0], profile), 1),
     }
+
+
+def _answer_ms(predictor: Predictor, asked: Example, profile: HardwareProfile) -> float:
+    """Milliseconds of a recommendation."""
+    started = time.perf_counter()
+    task = Task(asked.features, profile)
+    recommend(predictor.on(task), DEFAULT_OBJECTIVE, 5)
+    return (time.perf_counter() - started) * 1e3
 
 
 def _copies(examples: list[Example], rows: int) -> Iterator[Example]:

@@ -22,7 +22,7 @@ from models.encoding import Matrix, choice_flags
 FEWEST_TRIALS = 5
 """Measured on a machine before anything is said of it."""
 
-FEWEST_CORPORA = 5
+LEARNED_CORPORA = 5
 """Timed on a machine that trees learn from."""
 
 PRIOR = 3.0

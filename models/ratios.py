@@ -21,7 +21,7 @@ from models.analytic.columns import Floats
 from models.analytic.stages import STAGES, Predictions
 from models.boosting import Trees
 from models.encoding import KNOB_COLUMNS, Matrix
-from models.hosts import FEWEST_CORPORA, HostEffect
+from models.hosts import LEARNED_CORPORA, HostEffect
 
 TOTAL = "latency"
 TIMES = tuple(f"{what}_{q}_ms" for what in (TOTAL, *STAGES) for q in ("p50", "p95"))
@@ -115,7 +115,7 @@ class Ratios:
             machine for machine, _ in set(zip(self.machines, self.corpora, strict=True))
         )
         first, *others = sorted(pairs, key=lambda machine: (-pairs[machine], machine))
-        return [first, *(m for m in others if pairs[m] >= FEWEST_CORPORA)]
+        return [first, *(m for m in others if pairs[m] >= LEARNED_CORPORA)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.encoding import CHOICE_FLAGS
 from models.examples import Example
-from models.hosts import FEWEST_CORPORA, FEWEST_TRIALS, HostEffect
+from models.hosts import FEWEST_TRIALS, LEARNED_CORPORA, HostEffect
 from models.ratios import RatioModel, time_rows
 from models.training import fit_ratios
 from tests.models.learned import Imagined, configs, example, examples
@@ -51,7 +51,7 @@ def test_a_machine_that_timed_little_does_not_change_the_trees() -> None:
 
 
 def test_trees_learn_from_a_machine_that_timed_enough_and_know_what_it_adds() -> None:
-    others = [on("other", Imagined(f"o{i}", i / 10)) for i in range(FEWEST_CORPORA)]
+    others = [on("other", Imagined(f"o{i}", i / 10)) for i in range(LEARNED_CORPORA)]
     enough = fit_ratios([*examples(), *others], (TARGET,), 0)
     assert enough.machines > {"other"}
     assert error(enough, on("other", Imagined("new", 0.3))) < 0.1
