@@ -58,6 +58,11 @@ class Registry:
             ) from error
 
 
+def unreadable(version: int) -> str:
+    """What is said where a set that should answer cannot."""
+    return f"the models in production (version {version}) cannot be read"
+
+
 def listed(rows: Sequence[ModelSetRow]) -> list[ModelSetRow]:
     """All sets, with the one that ships as the last."""
     from models.files import SHIPPED, read_about

@@ -18,7 +18,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from api.evidence import Evidence
-from api.model_registry import Registry
+from api.model_registry import Registry, unreadable
 from autorag.errors import InputError
 from autorag.experience import Experience
 from autorag.features import WorkloadFeatures
@@ -173,7 +173,7 @@ class Predictions:
         with self._lock:
             if self._current is None:
                 models, _, version = self._registry.answering(production)
-                trouble = None if version == wanted else _unreadable(wanted)
+                trouble = None if version == wanted else unreadable(wanted)
                 self._current, self._wanted = Loaded(version, models, trouble), wanted
                 self._tried_at = time.monotonic()
             elif self._wanted != wanted or self._is_to_be_tried_again():
@@ -199,7 +199,7 @@ class Predictions:
                 loaded.laid[name] = Predictor(models, old.pool)
         except Exception:
             log.exception("models: version %d cannot take over", wanted)
-            loaded = replace(before, trouble=_unreadable(wanted))
+            loaded = replace(before, trouble=unreadable(wanted))
         with self._lock:
             if self._wanted == wanted:
                 self._current = loaded
@@ -229,10 +229,6 @@ def _notes(loaded: Loaded, factors: Mapping[str, float]) -> Iterator[str]:
     if factor := factors.get("latency_p50_ms"):
         more = " (more was seen)" if factor in (MOST, 1 / MOST) else ""
         yield f"times are × {factor:.2f}{more}, as the app's requests show"
-
-
-def _unreadable(version: int) -> str:
-    return f"the models in production (version {version}) cannot be read"
 
 
 def _version(production: ModelSetRow | None) -> int:

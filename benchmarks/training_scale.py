@@ -3,10 +3,10 @@
     python -m benchmarks.training_scale [--table benchmarks/table] [--rows 10000 100000 1000000]
 
 Rows are those of the measured table, of as many corpora as it takes: copies of its corpora with
-features and times of their own (each times a factor of its own near 1), 394 rows a corpus. Every
-size is trained in a process of its own, on one thread, as ``autorag train`` does it, and read back;
-gathering (physics and encoding of all rows) is timed apart, and so is an answer of the set that came
-out, the first and a later one. ``models.bounds`` says what is taken of the rows.
+times of their own (each a factor of its own near 1), 394 rows a corpus. Every size is trained in a
+process of its own, on one thread, as ``autorag train`` does it, and read back; gathering (physics
+and encoding of all rows) is timed apart, and so is an answer of the set that came out, the first
+and a later one. ``models.bounds`` says what is taken of the rows.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.model_registry import Registry, listed
+from api.model_registry import Registry, listed, unreadable
 from api.settings import Settings
 from autorag.errors import NotFoundError
 from autorag.model_sets import SHIPPED_VERSION, ModelSetRow
@@ -71,12 +71,16 @@ def run_report(version: int | None, db: str | None, as_json: bool) -> None:
         _report(row, Console())
 
 
-def production_models(settings: Settings) -> tuple[ModelSet, dict[str, Any], int]:
-    """The models that answer in this home, what is kept about them, and their version."""
+def production_models(settings: Settings) -> tuple[ModelSet, dict[str, Any], str | None]:
+    """The models that answer in this home, what is kept about them, and what is wrong with those
+    that should."""
     if not _is_there(settings):
-        return *read_models(SHIPPED), SHIPPED_VERSION
+        return *read_models(SHIPPED), None
     with _opened(None) as (database, registry):
-        return registry.answering(database.read(lambda s: s.model_sets.production()))
+        row = database.read(lambda s: s.model_sets.production())
+        models, about, version = registry.answering(row)
+    wrong = row is not None and row.version != version
+    return models, about, unreadable(row.version) if row is not None and wrong else None
 
 
 def host_effect(models: ModelSet, machine: str, settings: Settings) -> HostEffect | None:

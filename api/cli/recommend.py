@@ -42,7 +42,10 @@ def run_recommend(
     """Predict the best configs for documents, without measuring any but the landmarks."""
     check_predictable(objective)
     settings = Settings.from_environment()
-    known, about = production_models(settings)[:2] if models is None else read_models(models)
+    if models is None:
+        known, about, trouble = production_models(settings)
+    else:
+        (known, about), trouble = read_models(models), None
     parts = make_parts(settings, seed)
     console = progress_console(quiet=as_json)
     workload = load_workload(docs, queries, parts)
@@ -61,6 +64,8 @@ def run_recommend(
     if marks is not None:
         task = replace(task, landmarks=marks.quality, labelled=marks.labelled)
     answer = recommend(Predictor(known, pool).on(task), objective, count)
+    if trouble is not None:
+        answer = replace(answer, reason=f"{answer.reason}; {trouble}")
     if as_json:
         row = {**_told(answer), "models": about, "workload": workload.summary()}
         if marks is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from api.wiring import make_space
 from tests.api.exports import START_NS, a_trace, encoded, export, request
@@ -123,13 +124,8 @@ def test_an_apps_requests_correct_its_times(service: Serving, register: Register
         ok(each.client.put(each.url("/workload"), json={"features": FEATURES.to_json()}))
         ok(each.client.put(each.url("/hardware"), json=profile().to_json()))
         each.propose(retrieve__k=20)
-    spans = [span for i in range(60) for span in a_trace(f"{app.name} {i}")]
-    for span in spans:
-        ago = time.time_ns() - START_NS - 3_600_000_000_000
-        span.start_time_unix_nano += ago
-        span.end_time_unix_nano += ago
-    revision = app.settings()["revision"]
-    sent = request(spans, service__name=app.name, autorag__revision=str(revision))
+    sent = request(an_hour_ago(app.name), service__name=app.name, autorag__revision="2")
+    assert app.settings()["revision"] == 2
     assert export(app.client, encoded(sent)).status_code == 200
     service.wait_until_settled()
     corrected, usual = (
@@ -144,6 +140,46 @@ def test_an_apps_requests_correct_its_times(service: Serving, register: Register
         a["recommended"]["predicted"]["latency_p50_ms"]["value"] for a in (corrected, usual)
     )
     assert slower / predicted == pytest.approx(factor_in(corrected["reason"]), rel=0.01)
+
+
+def test_another_machine_is_not_corrected_by_an_apps_requests(
+    service: Serving, register: Register
+) -> None:
+    app = register(space={"reference": PART})
+    asked = {"features": FEATURES.to_json(), "hardware": profile().to_json()}
+    app.propose(retrieve__k=20)
+    sent = request(an_hour_ago(app.name), service__name=app.name, autorag__revision="2")
+    assert export(app.client, encoded(sent)).status_code == 200
+    service.wait_until_settled()
+    answer = ok(app.client.post("/v1/recommend", json=asked))
+    assert answer["source"] == "models"
+    assert "requests show" not in answer["reason"]
+
+
+@pytest.mark.parametrize(
+    ("knob", "values"),
+    [("embed.model", ["my-model", "other"]), ("index.kind", ["ivf_flat", "ivf_sq8"])],
+)
+def test_parts_that_models_know_nothing_of_are_not_recommended(
+    register: Register, knob: str, values: list[str]
+) -> None:
+    knobs = [{"name": knob, "type": "choice", "values": values, "default": values[0]}]
+    app = register(space={"knobs": knobs})
+    asked = {"features": FEATURES.to_json(), "hardware": profile().to_json()}
+    answer = ok(app.client.post("/v1/recommend", json=asked))
+    assert answer["source"] == "default"
+    assert answer["recommended"]["config"] == {knob: values[0]}
+    assert "models know nothing of" in answer["reason"] or "no config of" in answer["reason"]
+
+
+def an_hour_ago(app: str) -> list[Span]:
+    """The spans of sixty requests."""
+    spans = [span for i in range(60) for span in a_trace(f"{app} {i}")]
+    later = time.time_ns() - START_NS - 3_600_000_000_000
+    for span in spans:
+        span.start_time_unix_nano += later
+        span.end_time_unix_nano += later
+    return spans
 
 
 def factor_in(reason: str) -> float:
