@@ -143,9 +143,10 @@ class Predictions:
         known, effect = loaded.effects.get(machine, (None, None))
         if known is not tried:
             effect = effect_on(loaded.models.ratios, tried)
-            loaded.effects[machine] = tried, effect
-            while len(loaded.effects) > MOST_MACHINES:
-                loaded.effects.pop(next(iter(loaded.effects)))
+            with self._lock:
+                loaded.effects[machine] = tried, effect
+                while len(loaded.effects) > MOST_MACHINES:
+                    loaded.effects.pop(next(iter(loaded.effects)))
         return effect
 
     def _corrections(

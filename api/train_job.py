@@ -4,7 +4,7 @@ A new set is a candidate. It is not worse than the set that answers when
 
 * no mean error on left-out corpora rose by more than ``models.accuracy`` allows. What the set that
   answers errs there is what was recorded when it was made, where nothing was measured of the corpus
-  since; what it says itself of corpora that it has never seen; and of those that were measured
+  later; what it says itself of corpora that it has never seen; and of those that were measured
   again what models say that are made like the candidate on what was known then;
 * nor did one on what was measured since, which it has not seen: there, models that were made like
   the candidate, on what was measured before, stand for it;
@@ -172,18 +172,17 @@ def _as_it_is(
     """The errors of the set that answers, on the rows that the candidate's are of."""
     from models.accuracy import Accuracy, accuracy_on
     from models.calibration import folds
-    from models.examples import taken_until
+    from models.examples import taken_after, taken_until
     from models.training import predicted_by
 
-    then, now = about["corpora_digests"], material.corpora
-    found = Accuracy.from_json(about["accuracy"]).of_corpora(
-        {c for c, digest in now.items() if then.get(c) == digest}
-    )
+    then, moment = about["corpora_digests"], about["measured_until"]
     unseen = [e for e in material.examples if e.corpus not in then]
+    later = {e.corpus for e in taken_after(material.examples, moment)}
+    again = [c for c, d in material.corpora.items() if then.get(c, d) != d and c in later]
+    found = Accuracy.from_json(about["accuracy"]).of_corpora(then.keys() - set(again))
     found = found.joined(accuracy_on(before, unseen))
-    changed = [c for c, digest in now.items() if then.get(c, digest) != digest]
-    earlier = taken_until(material.examples, about["measured_until"])
-    for group in folds(changed):
+    earlier = taken_until(material.examples, moment)
+    for group in folds(again):
         known = [e for e in earlier if e.corpus not in group]
         asked = [e for e in material.examples if e.corpus in group]
         try:

@@ -7,6 +7,9 @@ one word each, and every folder of documents that is named, by the models that s
 is the distance to the nearest known corpus over the largest such distance among the known: above 1
 the workload is said to be unlike them. Each answer is for the default objective on a machine that
 was learned from, so that nothing else is in doubt but the chance.
+
+Then the labels of the table are exchanged within every workload: what becomes of the intervals, and
+whether a set that learned from them may take over from the one that ships.
 """
 
 from __future__ import annotations
@@ -20,20 +23,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from api.model_registry import Registry
 from api.settings import Settings
-from api.training import of_table
+from api.train_job import judge
+from api.training import Material, make, of_table
 from api.wiring import Parts, load_workload, make_parts, make_space, workload_features
 from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
 from autorag.objective import DEFAULT_OBJECTIVE
+from autorag.ports import SystemClock
 from autorag.table.files import read_machines, read_table, row_profile
 from benchmarks.lessons.page import table
 from models.candidates import Candidates
+from models.examples import Example
 from models.files import SHIPPED, read_models
 from models.predictor import Predictor, Task
 from models.quality import QualityModel
 from models.recommendation import recommend
-from models.training import ModelSet
+from models.training import PREDICTED, ModelSet
+from store.database import Database
+from store.engine import open_database, sqlite_url
 
 WORDS = 600
 SEED = 0
@@ -55,6 +66,36 @@ def main() -> None:
         ]
     ]
     print(table(("workload", "strangeness", "unlike", "sure", "chance"), rows))
+    print(f"\n{_about_shuffled(arguments.table, models)}")
+
+
+def _about_shuffled(folder: Path, models: ModelSet) -> str:
+    """What comes of labels that were exchanged within every workload."""
+    material, rng = of_table(folder), np.random.default_rng(SEED)
+    spoiled = tuple(_exchanged(e, rng) for e in material.examples)
+    material = Material(spoiled, material.searched, None)
+    made = make(material, SEED)
+    rows = []
+    for metric in PREDICTED:
+        ends = (m.residuals.interval(metric) for m in (models, made.models))
+        rows.append((metric, *(f"{low:.3f} … {high:.3f}" for low, high in ends)))
+    with tempfile.TemporaryDirectory() as scratch:
+        engine = open_database(sqlite_url(Path(scratch) / "none.db"))
+        registry = Registry(Database(engine, SystemClock()))
+        verdict = judge(made, material, None, registry, SEED)
+        engine.dispose()
+    refused = "promoted" if verdict.better else f"refused: {'; '.join(verdict.reasons)}"
+    return f"Labels exchanged within every workload, {refused}\n\n" + table(
+        ("80 % interval", "as measured", "labels exchanged"), rows
+    )
+
+
+def _exchanged(example: Example, rng: np.random.Generator) -> Example:
+    timed = []
+    for t in example.timed:
+        order = rng.permutation(len(t.configs))
+        timed.append(replace(t, measured={m: v[order] for m, v in t.measured.items()}))
+    return replace(example, quality=rng.permutation(example.quality), timed=tuple(timed))
 
 
 def _asked(
