@@ -4,9 +4,9 @@
 
 Rows are those of the measured table, of as many corpora as it takes: copies of its corpora with
 times of their own (each a factor of its own near 1), 394 rows a corpus. Every size is trained in a
-process of its own, on one thread, as ``autorag train`` does it, and read back; gathering (physics
-and encoding of all rows) is timed apart, and so is an answer of the set that came out, the first
-and a later one. ``models.bounds`` says what is taken of the rows.
+process of its own, on one thread, as ``autorag train`` does it, and read back. Gathering is timed
+apart: it is of the table's own rows, whose physics and encoding the copies share. So is an answer
+of the set that came out, the first and a later one. ``models.bounds`` says what is taken.
 """
 
 from __future__ import annotations
