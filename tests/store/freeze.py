@@ -13,18 +13,34 @@ import sqlite3
 import sys
 import tempfile
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
+from autorag.apps import Ack
+from autorag.manifest import Manifest, difference
 from autorag.model_sets import Verdict
 from autorag.telemetry import Source
 from store import migrations
-from store.answers import Answer
+from store.acks import AckRepository
+from store.answers import Answer, AnswerRepository
+from store.apps import AppRepository, NewApp
 from store.engine import open_database, sqlite_url
+from store.jobs import JobRepository
+from store.keys import KeyRepository
+from store.manifests import ManifestRepository
 from store.model_sets import ModelSetRepository
+from store.repositories import SqlTrialLog, StudyRepository
+from store.retention import DELETED
+from store.revisions import RevisionRepository
+from store.rollups import roll_up
+from store.schedules import ScheduleRepository
+from store.suggestions import SuggestionRepository
+from store.tables import sources
 from tests.fakes import ManualClock
+from tests.store.measured import CONFIG, OTHER
 
 ASSETS = Path(__file__).parent / "assets"
 AT = 1_790_000_000.0
@@ -57,7 +73,7 @@ def freeze(folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         upgraded = shutil.copyfile(ASSETS / f"{previous}.db", Path(scratch) / "upgraded.db")
         engine = open_database(sqlite_url(upgraded))
-        fill(engine)
+        add_newest(engine)
         engine.dispose()
         path.unlink(missing_ok=True)
         with closing(sqlite3.connect(upgraded)) as connection:
@@ -73,10 +89,44 @@ def revisions() -> tuple[str, str]:
     return newest.revision, previous
 
 
-def fill(engine: Engine) -> None:
-    """Rows in the table of revision 0004: a set of models that answers."""
+def add_newest(engine: Engine) -> None:
+    """Rows in the tables of revision 0004: a set of models that answers."""
     sets = ModelSetRepository(engine, ManualClock(AT))
     sets.promote(sets.add(MODELS, {"rows": 3}, Verdict(True, 0, ("not worse",))).version)
+
+
+def fill(engine: Engine) -> None:
+    """Rows in the tables of revision 0003, an app that was tuned, reports and measures itself, and
+    in those of the newest."""
+    add_newest(engine)
+    clock = ManualClock(AT)
+    app = AppRepository(engine, clock).add(NewApp(APP, SPACE, "max ndcg_at_10", "approve", None))
+    _deliver(engine, clock, app.id)
+    KeyRepository(engine, clock).add_for_app(app.id, APP_KEY, ["ingest", "ack"], label="first")
+    after = Manifest(DOCUMENTS)
+    ManifestRepository(engine, clock).change(app.id, after, difference(Manifest({}), after))
+    study = StudyRepository(engine, clock).open({"hash": "f" * 40}, {"seed": 7}, app_id=app.id).id
+    SqlTrialLog(engine, clock, study, "search").start(0, CONFIG)
+    SuggestionRepository(engine, clock).add(app.id, study, 0, "bench", int(AT) + 600)
+    AnswerRepository(engine, clock).add("caller", "key", ANSWER)
+    JobRepository(engine, clock).enqueue("tune", app.id, {"trials": 5})
+    ScheduleRepository(engine, clock).add("prune", None, {}, "0 3 * * *")
+    with engine.begin() as connection:
+        sender = {**asdict(SENDER), "identity": "5eed" * 16, "first_seen_at": int(AT)}
+        row = insert(sources).values(sender).returning(sources.c.id)
+        number = connection.execute(row).scalar_one()
+        measured = [(number, int(AT), "query", "retrieve", "duration_ms", v, 1.0) for v in VALUES]
+        roll_up(connection, measured, besides=DELETED)
+
+
+def _deliver(engine: Engine, clock: ManualClock, app: int) -> None:
+    revisions, acks = RevisionRepository(engine, clock), AckRepository(engine, clock)
+    for number, values in enumerate((CONFIG, OTHER), 1):
+        revisions.add(app, values.to_json(), "operator", f"the {number}th")
+        revisions.activate(app, number, values.to_json())
+    acks.record(app, Ack("one", 2, "applied", {"chunk.tokens": 64}))
+    delivered = {"revision": 2, "settings": OTHER.to_json(), "settings_version": 2}
+    AppRepository(engine, clock).change(app, **delivered)
 
 
 if __name__ == "__main__":
