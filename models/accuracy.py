@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from models.analytic.columns import Floats
 from models.calibration import ADDED, Residuals, folds
@@ -132,6 +131,8 @@ def accuracy_on(models: ModelSet, examples: Iterable[Example]) -> Accuracy:
 
 
 def _errors(one: HeldOut) -> dict[str, float]:
+    from scipy.stats import spearmanr
+
     found = {}
     for metric in PREDICTED:
         predicted, measured = one.predicted[metric], one.measured[metric]

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from api.bench.collect import Collection, collect
 from api.bench.suite import SuiteWorkload, read_suite
-from api.cli.console import LiveProgress, progress_console
+from api.cli.console import progress_console
+from api.cli.progress import LiveProgress
 from api.settings import Settings
 from api.wiring import hardware_profile, make_parts
 from autorag.errors import InputError

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli.console import LiveProgress, progress_console
+from api.cli.console import progress_console
+from api.cli.progress import LiveProgress
 from api.settings import Settings
 from api.wiring import (
     SEED_SAMPLE,

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli.console import LiveProgress, progress_console
+from api.cli.console import progress_console
 from api.cli.options import check_report
+from api.cli.progress import LiveProgress
 from api.pages.roofline import identity_rows, note_text, render_profile, spread_text, value_text
 from api.settings import Settings
 from api.wiring import hardware_profile, make_parts

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli.console import LiveProgress, progress_console
+from api.cli.console import progress_console
 from api.cli.models import host_effect, production_models
+from api.cli.progress import LiveProgress
 from api.landmarks import measure_landmarks
 from api.settings import Settings
 from api.wiring import hardware_profile, load_workload, make_parts, make_space, workload_features

@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli.console import LiveProgress, progress_console
+from api.cli.console import progress_console
+from api.cli.progress import LiveProgress
 from api.settings import Settings
 from api.train_job import learn
 from api.training import OWN_TABLE, make, of_table

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli.console import LiveProgress, changes, progress_console
+from api.cli.console import progress_console
 from api.cli.options import check_report
+from api.cli.progress import LiveProgress, changes
 from api.settings import Settings
 from api.targets import evaluator_target, reference_target
 from api.tuning import TuneRequest, TuneResult, tune
