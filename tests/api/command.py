@@ -1,16 +1,27 @@
-"""The installed command ``autorag``, run as its users run it."""
+"""The command ``autorag``, run as its users run it.
+
+Starting a process takes seconds: most tests run the command's entry point inside their own, and of
+every command one or more run what is installed.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import pytest
+
+from api.cli import main
 from autorag.documents import document_to_json
 from tests.autorag.pipeline.corpus import documents
 
@@ -37,22 +48,48 @@ class Command:
         return cls(home, temporary)
 
     def start(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:
-        """Start it with its outputs piped."""
-        mine = {"AUTORAG_HOME": str(self.home), "TMPDIR": str(self.temporary), "COLUMNS": "300"}
+        """Start what is installed, with its outputs piped."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return subprocess.Popen(
             [str(SCRIPT), *map(str, arguments)],
-            env={**os.environ, **mine},
+            env={**os.environ, **self._environment()},
             cwd=self.temporary,
             text=True,
             **pipes,
         )
 
-    def run(self, *arguments: object) -> Ended:
-        """Run it to its end."""
+    def run_installed(self, *arguments: object) -> Ended:
+        """Run what is installed to its end, in a process of its own."""
         with self.start(*arguments) as process:
             out, err = process.communicate(timeout=120)
         return Ended(process.returncode, out, err)
+
+    def run(self, *arguments: object) -> Ended:
+        """Run the entry point to its end, within this process. What it does not foresee is raised
+        here, where the process would print a traceback."""
+        code, out, err = 0, io.StringIO(), io.StringIO()
+        with self._surroundings(arguments), redirect_stdout(out), redirect_stderr(err):
+            try:
+                main.run()
+            except SystemExit as ended:
+                code = ended.code
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    def _environment(self) -> dict[str, str]:
+        return {"AUTORAG_HOME": str(self.home), "TMPDIR": str(self.temporary), "COLUMNS": "300"}
+
+    @contextmanager
+    def _surroundings(self, arguments: Iterable[object]) -> Iterator[None]:
+        """What the process would have: arguments, environment, working and temporary folder."""
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            mock.patch.dict(os.environ, self._environment()),
+            chdir(self.temporary),
+        ):
+            patch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+            patch.setattr(sys, "excepthook", sys.excepthook)
+            patch.setattr(tempfile, "tempdir", None)
+            yield
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from autorag.metrics import METRICS
-from tests.api.command import DOCUMENTS, QUERIES, Command, write_lines, write_workload
+from tests.api.command import DOCUMENTS, QUERIES, Command, Ended, write_lines, write_workload
 from tests.store.freeze import ASSETS
 
 OBJECTIVE = "max ndcg_at_10 subject to latency_p95_ms <= 1000"
@@ -31,7 +31,7 @@ def test_the_command_line_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("tune",), ("measure",), ("doctor",)])
 def test_there_is_help(used_autorag: Command, arguments: tuple[str, ...]) -> None:
-    ended = used_autorag.run(*arguments, "--help")
+    ended = used_autorag.run_installed(*arguments, "--help")
     assert ended.code == 0
     assert " ".join(("Usage: autorag", *arguments)) in ended.out
 
@@ -41,7 +41,7 @@ def test_there_is_help(used_autorag: Command, arguments: tuple[str, ...]) -> Non
 
 @pytest.fixture(scope="module")
 def measured(used_autorag: Command, docs: Path) -> dict[str, Any]:
-    return used_autorag.run("measure", "--docs", docs, "--json").json()
+    return used_autorag.run_installed("measure", "--docs", docs, "--json").json()
 
 
 def test_measuring_prints_one_object(measured: dict[str, Any]) -> None:
@@ -79,7 +79,7 @@ def test_knobs_can_be_set(used_autorag: Command, docs: Path) -> None:
 
 
 def test_without_json_there_is_a_table(used_autorag: Command, docs: Path) -> None:
-    ended = used_autorag.run("measure", "--docs", docs, *CHEAP)
+    ended = used_autorag.run_installed("measure", "--docs", docs, *CHEAP)
     assert ended.code == 0
     assert "ndcg_at_10" in ended.out
     assert "{" not in ended.out
@@ -95,7 +95,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned(used_autorag: Command, docs: Path, report: Path) -> dict[str, Any]:
-    return used_autorag.run(*TUNE, "--docs", docs, "--report", report, "--json").json()
+    return used_autorag.run_installed(*TUNE, "--docs", docs, "--report", report, "--json").json()
 
 
 def test_tuning_prints_the_object_of_the_contract(tuned: dict[str, Any]) -> None:
@@ -152,7 +152,7 @@ def test_a_database_can_be_named(used_autorag: Command, docs: Path, tmp_path: Pa
 
 
 def test_the_doctor_prints_one_object(used_autorag: Command) -> None:
-    row = used_autorag.run("doctor", "--json").json()
+    row = used_autorag.run_installed("doctor", "--json").json()
     assert row["ok"] is True
     names = {c["name"] for c in row["checks"]}
     assert {"python", "home", "database", "artifact store"} <= names
@@ -176,7 +176,7 @@ def test_the_doctor_tells_what_is_counted_here_and_why_the_rest_is_not(
 def test_the_doctor_fails_when_something_needed_is_amiss(
     used_autorag: Command, tmp_path: Path
 ) -> None:
-    ended = used_autorag.run("doctor", "--json", "--db", f"sqlite:///{tmp_path}")
+    ended = used_autorag.run_installed("doctor", "--json", "--db", f"sqlite:///{tmp_path}")
     assert ended.code == 1
     row = json.loads(ended.out)
     assert [c["name"] for c in row["checks"] if c["required"] and not c["ok"]] == ["database"]
@@ -221,7 +221,10 @@ def test_the_doctor_tells_what_is_set_but_no_secret(
 
 def refused(command: Command, named: str, *arguments: object) -> None:
     """The command exits with 2, prints nothing, and names the thing without a traceback."""
-    ended = command.run(*arguments, "--json")
+    assert_refused(command.run(*arguments, "--json"), named)
+
+
+def assert_refused(ended: Ended, named: str) -> None:
     assert (ended.code, ended.out) == (2, ""), ended.err
     assert named in ended.err
     assert "Traceback" not in ended.err
@@ -240,7 +243,8 @@ def append(path: Path, line: str) -> None:
 
 @pytest.mark.parametrize("command", ["measure", "tune"])
 def test_documents_that_are_not_there(used_autorag: Command, command: str) -> None:
-    refused(used_autorag, "no-such-docs", command, "--docs", "no-such-docs")
+    ended = used_autorag.run_installed(command, "--docs", "no-such-docs", "--json")
+    assert_refused(ended, "no-such-docs")
 
 
 def test_a_folder_without_documents(used_autorag: Command, tmp_path: Path) -> None:
@@ -328,7 +332,7 @@ def test_a_setting_that_cannot_be_used(
 def test_work_that_fails_exits_with_one(used_autorag: Command, docs: Path, tmp_path: Path) -> None:
     rows = [{"id": f"q{i}", "question": f"Tea {i}?", "relevant": ["tea"]} for i in range(4)]
     path = write_lines(tmp_path / "queries.jsonl", rows)
-    ended = used_autorag.run("tune", "--docs", docs, "--queries", path, "--json")
+    ended = used_autorag.run_installed("tune", "--docs", docs, "--queries", path, "--json")
     assert (ended.code, ended.out) == (1, "")
     assert "gold" in ended.err
     assert "Traceback" not in ended.err
@@ -336,7 +340,7 @@ def test_work_that_fails_exits_with_one(used_autorag: Command, docs: Path, tmp_p
 
 def test_a_home_that_cannot_be_used_is_named(docs: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    ended = Command(tmp_path / "file", tmp_path).run("measure", "--docs", docs, "--json")
+    ended = Command(tmp_path / "file", tmp_path).run_installed("measure", "--docs", docs, "--json")
     assert (ended.code in (1, 2), ended.out) == (True, "")
     assert str(tmp_path / "file") in ended.err
     assert "Traceback" not in ended.err

@@ -70,13 +70,13 @@ def apps(url: str) -> list[str]:
 
 @pytest.mark.parametrize("arguments", [(), *((name,) for name in SUBCOMMANDS)])
 def test_there_is_help(autorag: Command, arguments: tuple[str, ...]) -> None:
-    ended = autorag.run("db", *arguments, "--help")
+    ended = autorag.run_installed("db", *arguments, "--help")
     assert ended.code == 0
     assert " ".join(("Usage: autorag db", *arguments)) in ended.out
 
 
 def test_upgrading_makes_both_databases_in_the_home(autorag: Command) -> None:
-    row = autorag.run("db", "upgrade", "--json").json()
+    row = autorag.run_installed("db", "upgrade", "--json").json()
     assert [d["database"].rpartition("/")[2] for d in row["databases"]] == [
         "autorag.db",
         "autorag-telemetry.db",
@@ -132,7 +132,7 @@ def test_pruning_does_what_a_prune_job_does(autorag: Command, url: str) -> None:
     engine.dispose()
     row = autorag.run("db", "prune", "--days", 100_000, "--db", url, "--json").json()
     assert (row["jobs"], row["answers"]) == (0, 1)
-    ended = autorag.run("db", "prune", "--db", url)
+    ended = autorag.run_installed("db", "prune", "--db", url)
     assert ended.code == 0
     assert "1 jobs, 0 answers" in ended.out
 
@@ -142,8 +142,9 @@ def test_a_database_of_a_newer_version_is_refused(autorag: Command, url: str) ->
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     engine.dispose()
-    for command in (("db", "upgrade"), ("db", "prune"), ("serve",), ("worker",)):
-        ended = autorag.run(*command, "--db", url)
+    refused = [autorag.run("db", name, "--db", url) for name in ("upgrade", "prune")]
+    refused += [autorag.run_installed(name, "--db", url) for name in ("serve", "worker")]
+    for ended in refused:
         assert (ended.code, ended.out) == (1, ""), ended.err
         assert "schema (9999) was made by a newer AutoRAG" in ended.err
         assert "Traceback" not in ended.err
@@ -151,11 +152,11 @@ def test_a_database_of_a_newer_version_is_refused(autorag: Command, url: str) ->
 
 def test_a_backup_is_restored_elsewhere(autorag: Command, url: str, tmp_path: Path) -> None:
     archive = tmp_path / "shop.zip"
-    made = autorag.run("db", "backup", archive, "--db", url, "--json").json()
+    made = autorag.run_installed("db", "backup", archive, "--db", url, "--json").json()
     assert (made["file"], made["rows"]["apps"]) == (str(archive), 1)
     assert made["bytes"] == archive.stat().st_size
     elsewhere = sqlite_url(tmp_path / "elsewhere.db")
-    back = autorag.run("db", "restore", archive, "--db", elsewhere, "--json").json()
+    back = autorag.run_installed("db", "restore", archive, "--db", elsewhere, "--json").json()
     assert back["rows"] == made["rows"]
     assert apps(elsewhere) == ["shop"]
 
@@ -229,6 +230,6 @@ def test_days_must_be_days(autorag: Command) -> None:
 
 
 def test_one_object_is_printed_and_nothing_else(autorag: Command, url: str) -> None:
-    ended = autorag.run("db", "stats", "--db", url, "--json")
+    ended = autorag.run_installed("db", "stats", "--db", url, "--json")
     assert ended.err == ""
     assert json.loads(ended.out)["databases"][0]["rows"]["apps"] == 1

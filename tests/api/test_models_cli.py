@@ -25,14 +25,14 @@ def states(autorag: Command) -> dict[int, str]:
 def test_a_set_is_promoted_asked_and_rolled_back(autorag: Command) -> None:
     assert states(autorag) == {0: "production"}
     version = keep(autorag.home)
-    autorag.run("models", "promote", version, "--json").json()
+    autorag.run_installed("models", "promote", version, "--json").json()
     assert states(autorag) == {version: "production", 0: "archived"}
-    report = autorag.run("models", "report")
+    report = autorag.run_installed("models", "report")
     assert report.code == 0, report.err
     assert f"version {version}, production" in report.out
     assert "latency_p95_ms" in report.out
     assert "left-out corpora, order" in report.out
-    autorag.run("models", "rollback", "--json").json()
+    autorag.run_installed("models", "rollback", "--json").json()
     assert states(autorag) == {version: "archived", 0: "production"}
 
 
@@ -44,7 +44,7 @@ def test_what_ships_is_reported_corpus_by_corpus(autorag: Command) -> None:
 
 
 def test_without_json_there_is_a_table(autorag: Command) -> None:
-    ended = autorag.run("models", "list")
+    ended = autorag.run_installed("models", "list")
     assert ended.code == 0, ended.err
     assert "production" in ended.out
 

@@ -33,7 +33,7 @@ def remember(home: Path, known: HardwareProfile) -> HardwareProfile:
 
 def test_a_remembered_profile_is_shown_and_drawn(autorag: Command) -> None:
     remember(autorag.home, profile())
-    ended = autorag.run("profile")
+    ended = autorag.run_installed("profile")
     assert ended.code == 0, ended.err
     assert all(figure in ended.out for figure in FIGURES)
     assert "missing gpu: NVML: none" in ended.out
@@ -64,7 +64,7 @@ def test_a_plot_that_cannot_be_written_is_refused_first(autorag: Command, tmp_pa
 
 
 def test_there_is_help(autorag: Command) -> None:
-    ended = autorag.run("profile", "--help")
+    ended = autorag.run_installed("profile", "--help")
     assert ended.code == 0
     assert all(option in ended.out for option in ("--again", "--plot", "--json"))
 
@@ -79,7 +79,7 @@ def test_a_static_embedder_made_since_is_added(autorag: Command) -> None:
     assert row.rates["static_tokens_s"].median > 0
     assert row.missing == {"gpu": "none"}
     assert {f: r for f, r in row.rates.items() if f != "static_tokens_s"} == mine.rates
-    again = HardwareProfile.from_json(autorag.run("profile", "--json").json())
+    again = HardwareProfile.from_json(autorag.run_installed("profile", "--json").json())
     assert again == row
 
 

@@ -17,7 +17,7 @@ TABLE = Path(__file__).parents[2] / "benchmarks/table"
 
 
 def test_a_fresh_install_recommends_at_once(used_autorag: Command, docs: Path) -> None:
-    told = used_autorag.run("recommend", "--docs", docs, "--json").json()
+    told = used_autorag.run_installed("recommend", "--docs", docs, "--json").json()
     best = told["recommended"]
     assert make_space().valid(best["config"])
     assert told["source"] == "models"
@@ -68,14 +68,14 @@ def test_landmarks_are_measured_and_told(used_autorag: Command, docs: Path) -> N
 
 
 def test_without_json_there_is_a_table(used_autorag: Command, docs: Path) -> None:
-    ended = used_autorag.run("recommend", "--docs", docs)
+    ended = used_autorag.run_installed("recommend", "--docs", docs)
     assert ended.code == 0, ended.err
     assert "latency_p95_ms" in ended.out
     assert '"retrieve.mode"' in ended.out
 
 
 def test_an_objective_that_nothing_predicts_is_refused(used_autorag: Command, docs: Path) -> None:
-    ended = used_autorag.run("recommend", "--docs", docs, "--objective", "max answer_f1")
+    ended = used_autorag.run_installed("recommend", "--docs", docs, "--objective", "max answer_f1")
     assert (ended.code, ended.out) == (2, "")
     assert "answer_f1 is not predicted" in ended.err
 
@@ -96,7 +96,7 @@ def test_the_set_that_ships_is_that_of_the_table(used_autorag: Command, tmp_path
     shipped, about = read_models(SHIPPED)
     assert about["table"] == table_hash(read_table(TABLE))
     again = tmp_path / "again.zip"
-    told = used_autorag.run("train", again, "--table", TABLE, "--json").json()
+    told = used_autorag.run_installed("train", again, "--table", TABLE, "--json").json()
     measured = about["corpora_digests"]
     same = {k: v for k, v in about.items() if k not in ("accuracy", "corpora_digests")}
     assert {k: told[k] for k in same} == same
@@ -111,7 +111,7 @@ def test_the_set_that_ships_is_that_of_the_table(used_autorag: Command, tmp_path
 
 
 def test_a_table_that_is_not_there_is_refused(used_autorag: Command, tmp_path: Path) -> None:
-    ended = used_autorag.run("train", tmp_path / "out.zip", "--table", tmp_path)
+    ended = used_autorag.run_installed("train", tmp_path / "out.zip", "--table", tmp_path)
     assert (ended.code, ended.out) == (2, "")
     assert str(tmp_path) in ended.err
     assert not (tmp_path / "out.zip").exists()

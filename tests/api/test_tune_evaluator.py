@@ -79,7 +79,7 @@ def command_line(folder: Path, url: str, *more: object) -> tuple[object, ...]:
 
 @pytest.fixture(scope="module")
 def tuned(used_autorag: Command, folder: Path, evaluator: Loopback) -> dict[str, Any]:
-    return used_autorag.run(*command_line(folder, evaluator.url, "--json")).json()
+    return used_autorag.run_installed(*command_line(folder, evaluator.url, "--json")).json()
 
 
 def test_the_better_config_of_its_own_knobs_is_found(tuned: dict[str, Any]) -> None:

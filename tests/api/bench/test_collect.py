@@ -268,7 +268,9 @@ def test_documents_that_are_not_there_are_named_before_anything_is_measured(
 
 
 def test_a_table_that_is_not_there_cannot_be_shown(used_autorag: Command, tmp_path: Path) -> None:
-    refused(used_autorag.run("bench", "show", "--table", tmp_path, "--json"), str(tmp_path))
+    refused(
+        used_autorag.run_installed("bench", "show", "--table", tmp_path, "--json"), str(tmp_path)
+    )
 
 
 # -- the whole quality part ------------------------------------------------------------------------
