@@ -12,16 +12,17 @@ import pytest
 from api.auth import bearer, establish_admin_key, hashed
 from api.settings import Settings
 from autorag.errors import InputError
-from store.engine import open_database, sqlite_url
+from store.engine import open_database
 from store.keys import KeyRepository
 from tests.fakes import ManualClock
+from tests.store.backends import new_sqlite
 
 KEY = "an-admin-key-for-tests-only"
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Iterator[KeyRepository]:
-    engine = open_database(sqlite_url(tmp_path / "a.db"))
+    engine = open_database(new_sqlite(tmp_path / "a.db"))
     yield KeyRepository(engine, ManualClock())
     engine.dispose()
 

@@ -33,6 +33,7 @@ from store.engine import open_database, sqlite_url
 from tests.api.learning import CORPORA, record
 from tests.api.sets import damage
 from tests.models.learned import Imagined, configs, example
+from tests.store.backends import new_sqlite
 
 REALLY_SHIPPED = files.SHIPPED
 MIXED = np.random.default_rng(0)
@@ -88,7 +89,8 @@ def little() -> Path:
 @contextmanager
 def home_in(folder: Path) -> Iterator[Home]:
     """A home without a table."""
-    engine = open_database(sqlite_url(folder / "autorag.db"))
+    path = folder / "autorag.db"
+    engine = open_database(sqlite_url(path) if path.exists() else new_sqlite(path))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "OWN_TABLE", folder / "no table")
         patch.setattr(files, "SHIPPED", little())

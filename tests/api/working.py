@@ -21,9 +21,10 @@ from autorag.jobs import Job, JobKind
 from autorag.ports import SystemClock
 from store.apps import NewApp
 from store.database import Database, Session
-from store.engine import open_database, reading, sqlite_url
+from store.engine import open_database, reading
 from store.tables import jobs, trials
 from tests.api.command import SCRIPT, Command
+from tests.store.backends import new_sqlite
 
 WITHIN_S = 300.0
 """Longest wait: workers are nice, and wait for whatever else runs."""
@@ -174,6 +175,6 @@ class Place:
 @contextmanager
 def place_of(command: Command, data: Path) -> Iterator[Place]:
     """The place of a command's home."""
-    engine = open_database(sqlite_url(command.home / "autorag.db"))
+    engine = open_database(new_sqlite(command.home / "autorag.db"))
     yield Place(command, data, engine, Database(engine, SystemClock()))
     engine.dispose()

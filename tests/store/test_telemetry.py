@@ -20,7 +20,7 @@ from collectors.otlp.settle import settle
 from store import bulk, tables, telemetry
 from store.engine import sqlite_url
 from store.telemetry import Settled
-from tests.store.backends import KINDS, start_postgres
+from tests.store.backends import KINDS, new_sqlite_telemetry, start_postgres
 from tests.store.traces import (
     ME,
     OTHER,
@@ -46,7 +46,7 @@ def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callab
             if request.param == "postgresql":
                 url = stack.enter_context(start_postgres().database())
             else:
-                url = sqlite_url(tmp_path / f"{next(numbers)}.db")
+                url = new_sqlite_telemetry(tmp_path / f"{next(numbers)}.db")
             opened = reopened if request.param == "reopened" else kept_open
             return stack.enter_context(opened(url))
 

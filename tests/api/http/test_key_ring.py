@@ -11,8 +11,9 @@ import pytest
 from api.http.key_ring import KEPT_S, KeyRing
 from api.http.threads import Reads
 from store.database import Database
-from store.engine import open_database, sqlite_url
+from store.engine import open_database
 from tests.fakes import ManualClock
+from tests.store.backends import new_sqlite
 
 HASH, OTHER = "a" * 64, "b" * 64
 
@@ -24,7 +25,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def database(tmp_path: Path, clock: ManualClock) -> Iterator[Database]:
-    engine = open_database(sqlite_url(tmp_path / "a.db"))
+    engine = open_database(new_sqlite(tmp_path / "a.db"))
     yield Database(engine, clock)
     engine.dispose()
 
