@@ -18,6 +18,7 @@ from models.training import (
     HEADS,
     HeldOut,
     ModelSet,
+    Trained,
     fit_landscapes,
     fit_ratios,
     held_out,
@@ -28,13 +29,16 @@ from tests.models.learned import TAIL, Imagined, example, examples
 
 
 @lru_cache
+def _once() -> Trained:
+    return train(examples(), seed=0)
+
+
 def told() -> tuple[HeldOut, ...]:
-    return train(examples(), seed=0).held
+    return _once().held
 
 
-@lru_cache
 def trained() -> ModelSet:
-    return train(examples(), seed=0).models
+    return _once().models
 
 
 def mape(one: HeldOut, metric: str) -> float:
