@@ -1,4 +1,5 @@
-"""One service for the tests of a module: a real process with a database of its own."""
+"""One service for all tests here: a real process with a database of its own. Each test has apps of
+its own, and leaves of everything else what it found."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ class App:
 Register = Callable[..., App]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     folder: Path = tmp_path_factory.mktemp("service")
     data = folder / "data"
@@ -50,7 +51,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def admin(service: Serving) -> Iterator[httpx2.Client]:
     with service.client() as client:
         yield client
