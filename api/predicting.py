@@ -1,9 +1,10 @@
 """What the service predicts without measuring: the models in production, laid over spaces.
 
 Choosing the candidates of a space and laying the landscapes over them takes seconds and is kept; a
-prediction takes milliseconds. Models are read when they are asked for the first time. When another
-set goes into production it is read and laid over the same spaces behind, while the old one answers;
-then it takes over at once. One that cannot be read does not take over, and that is said.
+prediction takes milliseconds, and is kept for who asks the same again. Models are read when they
+are asked for the first time. When another set goes into production it is read and laid over the
+same spaces behind, while the old one answers; then it takes over at once. One that cannot be read
+does not take over, and that is said.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ KEPT = 8
 MOST_MACHINES = 64
 """Whose effects are kept."""
 
+MOST_ANSWERS = 256
+"""That are kept: apps ask the same again and again."""
+
 SEED = 0
 
 AGAIN_S = 60.0
@@ -61,6 +65,7 @@ class Loaded:
     trouble: str | None
     laid: OrderedDict[str, Predictor] = field(default_factory=OrderedDict)
     effects: dict[str, tuple[Sequence[Experience], HostEffect | None]] = field(default_factory=dict)
+    answers: dict[str, tuple[HostEffect | None, Answer]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +133,18 @@ class Predictions:
         loaded = self._loaded(wanted.production)
         host = self._host(loaded, wanted.profile.fingerprint)
         factors = self._corrections(loaded, wanted, host)
-        task = Task(wanted.features, wanted.profile, host=host, corrections=factors)
-        predicted = self._over(loaded, wanted.space).on(task)
-        answer = recommend(predicted, wanted.objective, wanted.count)
-        return Prediction(answer, loaded.version, tuple(_notes(loaded, factors)))
+        name = _question(wanted, factors)
+        with self._lock:
+            known = loaded.answers.get(name)
+        if known is None or known[0] is not host:
+            task = Task(wanted.features, wanted.profile, host=host, corrections=factors)
+            predicted = self._over(loaded, wanted.space).on(task)
+            known = host, recommend(predicted, wanted.objective, wanted.count)
+            with self._lock:
+                loaded.answers[name] = known
+                while len(loaded.answers) > MOST_ANSWERS:
+                    loaded.answers.pop(next(iter(loaded.answers)))
+        return Prediction(known[1], loaded.version, tuple(_notes(loaded, factors)))
 
     def _host(self, loaded: Loaded, machine: str) -> HostEffect | None:
         """What trials on a machine that the models do not know show that it adds."""
@@ -230,6 +243,20 @@ def _notes(loaded: Loaded, factors: Mapping[str, float]) -> Iterator[str]:
     if factor := factors.get("latency_p50_ms"):
         more = " (more was seen)" if factor in (MOST, 1 / MOST) else ""
         yield f"times are × {factor:.2f}{more}, as the app's requests show"
+
+
+def _question(wanted: Wanted, factors: Mapping[str, float]) -> str:
+    """What an answer depends on beside the models and what the machine adds."""
+    return address(
+        [
+            space_to_json(wanted.space),
+            wanted.features.to_json(),
+            wanted.profile.to_json(),
+            str(wanted.objective),
+            wanted.count,
+            dict(factors),
+        ]
+    )
 
 
 def _version(production: ModelSetRow | None) -> int:

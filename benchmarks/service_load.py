@@ -11,6 +11,7 @@ Poisson arrivals for ``--seconds``, over kept-alive connections, in ``--repeats`
 * ``recommend``: ``POST /v1/recommend`` for an app with ``--trials`` measured trials;
 * ``predict``: the same for a workload that is only described: features near those of a workload of
   the measured table, other ones in every request, and the profile of a machine;
+* ``asked again``: as ``predict``, with the same 20 questions again and again;
 * ``mixed``: polls and recommends, half and half; and the same while a worker does a tune
   (``--tune DOCS``).
 
@@ -105,6 +106,8 @@ def main() -> None:
         call(port, "POST", "/v1/recommend", json.loads(predicts()[3]))
         print(f"  the first prediction took {time.perf_counter() - began:.1f} s")
         rounds(arguments, "predict", port, process, predicts, rng)
+        same = [predicts() for _ in range(APPS)]
+        rounds(arguments, "asked again", port, process, lambda: rng.choice(same), rng)
         mixed = _either(polls, asks, rng)
         rounds(arguments, "mixed", port, process, mixed, rng)
         ingest(arguments, port, Path(folder))
