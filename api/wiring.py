@@ -63,13 +63,17 @@ def make_parts(settings: Settings, seed: int) -> Parts:
 
 
 def hardware_profile(
-    parts: Parts, progress: Progress | None = None, *, again: bool = False
+    parts: Parts, progress: Progress | None = None, *, again: bool = False, whole: bool = False
 ) -> HardwareProfile:
-    """The profile of this machine: remembered, or measured now (a minute at most)."""
+    """The profile of this machine: remembered, or measured now (a minute at most).
+
+    Args:
+        whole: what there was no time for before is measured now.
+    """
     from collectors.hardware import Machine, machine_profile
 
     machine = Machine(parts.settings.home, parts.settings.models, parts.clock, progress)
-    return machine_profile(machine, again=again)
+    return machine_profile(machine, again=again, whole=whole)
 
 
 def make_space(cross_encoders: Iterable[str] = ()) -> Space:

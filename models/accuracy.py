@@ -25,6 +25,9 @@ from models.training import PREDICTED, HeldOut, ModelSet, residuals, told
 ORDER = "order"
 """1 − Spearman's correlation of predicted and measured nDCG@10."""
 
+FEWEST_RANKED = 10
+"""Configs whose order tells something."""
+
 MARGIN = 0.05
 """How much larger than before, as a share, an error may be."""
 
@@ -55,14 +58,21 @@ class Accuracy:
             recall: corpus → measured − predicted recall of approximate searches, of which the error
                 is the mean.
         """
-        found: dict[str, dict[str, list[float]]] = {}
+        found: dict[str, dict[str, list[Floats]]] = {}
+        ranks: dict[str, list[tuple[float, int]]] = {}
         for one in held:
-            for what, error in _errors(one).items():
-                found.setdefault(what, {}).setdefault(one.corpus, []).append(error)
+            for what, off in _errors(one).items():
+                found.setdefault(what, {}).setdefault(one.corpus, []).append(off)
+            if (order := _order(one)) is not None:
+                ranks.setdefault(one.corpus, []).append((order, len(one.measured[QUALITY])))
         errors = {
-            what: {corpus: float(np.mean(values)) for corpus, values in by_corpus.items()}
-            for what, by_corpus in found.items()
+            what: {corpus: float(np.median(np.concatenate(off))) for corpus, off in by.items()}
+            for what, by in found.items()
         }
+        if ranks:
+            errors[ORDER] = {
+                c: sum(o * n for o, n in r) / sum(n for _, n in r) for c, r in ranks.items()
+            }
         if recall:
             errors[ANN_RECALL] = {c: float(np.abs(v).mean()) for c, v in recall.items()}
         return cls(errors, _coverage(residuals(held)) if held else {})
@@ -130,21 +140,32 @@ def accuracy_on(models: ModelSet, examples: Iterable[Example]) -> Accuracy:
     )
 
 
-def _errors(one: HeldOut) -> dict[str, float]:
-    from scipy.stats import spearmanr
-
+def _errors(one: HeldOut) -> dict[str, Floats]:
+    """Of every config: of quality absolute, of the others relative."""
     found = {}
     for metric in PREDICTED:
         predicted, measured = one.predicted[metric], one.measured[metric]
         known = np.isfinite(predicted) & np.isfinite(measured)
         if known.any():
             off = np.abs(predicted[known] - measured[known])
-            found[metric] = float(np.median(off if metric in ADDED else off / measured[known]))
-    known = np.isfinite(one.measured[QUALITY])
-    if known.sum() > 2 and np.ptp(one.measured[QUALITY][known]) > 0:
-        rank = spearmanr(one.predicted[QUALITY][known], one.measured[QUALITY][known]).statistic
-        found[ORDER] = 1.0 - float(np.nan_to_num(rank))
+            found[metric] = off if metric in ADDED else off / measured[known]
     return found
+
+
+def _mean(weighed: Sequence[tuple[float, int]]) -> float:
+    """The mean of values with their weights."""
+    return sum(v * w for v, w in weighed) / sum(w for _, w in weighed)
+
+
+def _order(one: HeldOut) -> float | None:
+    """How far the order of configs is off; None of too few to be ordered."""
+    from scipy.stats import spearmanr
+
+    known = np.isfinite(one.measured[QUALITY])
+    if known.sum() < FEWEST_RANKED or np.ptp(one.measured[QUALITY][known]) == 0:
+        return None
+    rank = spearmanr(one.predicted[QUALITY][known], one.measured[QUALITY][known]).statistic
+    return 1.0 - float(np.nan_to_num(rank))
 
 
 def _coverage(known: Residuals) -> dict[str, float]:

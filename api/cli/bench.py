@@ -33,7 +33,7 @@ def run_collect(
         if needs_preparation(settings.models):
             progress.preparing("the static embedder (once per machine)")
             prepare_models(settings.models)
-        profile = hardware_profile(parts, progress.progress)
+        profile = hardware_profile(parts, progress.progress, whole=repeats > 0)
         collect(chosen, Collection(parts, profile, table, repeats, progress.progress, progress.say))
     run_show(table, as_json)
 

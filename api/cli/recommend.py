@@ -52,7 +52,7 @@ def run_recommend(
     workload = load_workload(docs, queries, parts)
     pool = Candidates.of(make_space(), seed=seed)
     with LiveProgress(console) as progress:
-        profile = hardware_profile(parts, progress.progress)
+        profile = hardware_profile(parts, progress.progress, whole=True)
         marks = None
         if landmarks:
             if needs_preparation(settings.models):

@@ -65,20 +65,28 @@ class Machine:
     progress: Progress | None = None
 
 
-def machine_profile(machine: Machine, *, again: bool = False) -> HardwareProfile:
+def machine_profile(
+    machine: Machine, *, again: bool = False, whole: bool = False
+) -> HardwareProfile:
     """The profile that is remembered for this machine, or, without one or when asked for
     ``again``, a new one. Of a remembered one, what could not be measured well is measured again:
-    see :func:`improvable`."""
+    see :func:`improvable`.
+
+    Args:
+        whole: what there was no time for is measured now: nothing can be predicted without.
+    """
     identity, unknown = read_identity()
     path = profile_path(machine.home, identity)
     known = None if again else read_profile(path)
     if known is None:
         known = measure_profile(machine, identity, unknown)
+        write_profile(known, path)
     elif figures := improvable(known, machine):
         known = _improved(known, machine, figures)
-    else:
-        return known
-    write_profile(known, path)
+        write_profile(known, path)
+    if whole and (lacking := unfinished(known)):
+        known = _improved(known, machine, tuple(lacking))
+        write_profile(known, path)
     return known
 
 

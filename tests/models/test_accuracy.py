@@ -87,3 +87,17 @@ def test_what_has_no_times_is_of_any_time() -> None:
     untimed = replace(example(Imagined("untimed", 0.6)), timed=())
     kept = taken_until([examples()[0], late, untimed], 50.0)
     assert [e.workload for e in kept] == ["w0", "untimed"]
+
+
+def test_every_config_of_a_corpus_counts_however_often_it_was_timed() -> None:
+    """One config that was timed once more, far off, hardly changes the median of a hundred."""
+    first = told()[0]
+    again = replace(
+        first,
+        measured={m: 100.0 * v[:1] for m, v in first.measured.items()},
+        predicted={m: v[:1] for m, v in first.predicted.items()},
+    )
+    one, other = Accuracy.of(told()), Accuracy.of((*told(), again))
+    for what, errors in one.errors.items():
+        near = pytest.approx(errors[first.corpus], rel=0.1, abs=1e-6)
+        assert other.errors[what][first.corpus] == near, what

@@ -170,3 +170,12 @@ def test_what_was_measured_badly_is_measured_again_by_a_later_call(machine: Mach
 def test_a_busy_machine_is_not_asked_again_at_once(machine: Machine) -> None:
     old = remembered(machine, age_s=0.0)
     assert machine_profile(machine) == old
+
+
+def test_who_needs_all_of_it_has_the_rest_measured_at_once(machine: Machine) -> None:
+    old = remembered(machine, age_s=0.0)
+    found = machine_profile(machine, whole=True)
+    assert "triad_one_gb_s" in old.missing
+    assert found.rates["triad_one_gb_s"].median > 0
+    assert profile.unfinished(found) == []
+    assert machine_profile(machine, whole=True) == found
