@@ -2,7 +2,7 @@
 
     python -m tests.models.gate
 
-records it anew, for a change that is meant to alter predictions; its difference is for a reviewer.
+records it anew, for a change that is meant to alter predictions; what differs is to be read.
 """
 
 from __future__ import annotations
