@@ -1,6 +1,4 @@
-"""Fixtures of the pipeline's tests: real models, real files. Building has one thread: tests share a
-machine, where onnxruntime's threads spin for each other and take twice the time. Processes that
-measure build with every core."""
+"""Fixtures of the pipeline's tests: real models, real files."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from autorag.pipeline.build import BuildContext
 @pytest.fixture(scope="session")
 def shared_context(tmp_path_factory: pytest.TempPathFactory, models: Path) -> BuildContext:
     """A context whose artifacts all tests share, for tests that do not look at reuse."""
-    return BuildContext(ArtifactStore(tmp_path_factory.mktemp("artifacts")), models, threads=1)
+    return BuildContext(ArtifactStore(tmp_path_factory.mktemp("artifacts")), models)
 
 
 @pytest.fixture
@@ -27,4 +25,4 @@ def store(tmp_path: Path) -> ArtifactStore:
 @pytest.fixture
 def context(store: ArtifactStore, models: Path) -> BuildContext:
     """A context with an empty store."""
-    return BuildContext(store, models, threads=1)
+    return BuildContext(store, models)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +166,9 @@ def test_a_missing_embedder_is_named(context: BuildContext) -> None:
 
 def test_progress_names_the_stages(context: BuildContext) -> None:
     told: list[str] = []
-    noisy = replace(context, progress=lambda stage, *_: told.append(stage))
+    noisy = BuildContext(
+        context.store, context.models, progress=lambda stage, done, total: told.append(stage)
+    )
     made(noisy, **BASE)
     assert set(told) == {"chunk", "embed", "index", "rerank"}
 
@@ -178,8 +179,7 @@ def test_one_pass_gives_token_vectors_and_the_vectors_of_the_int8_embedder(
     wanted = {"embed__model": "minilm-int8", "rerank__model": "maxsim", "rerank__depth": 20}
     together = made(context, **wanted)
     assert {"embed", "rerank"} <= together.build_s.keys()
-    other = replace(context, store=ArtifactStore(tmp_path))
-    apart = made(other, embed__model="minilm-int8")
+    apart = made(BuildContext(ArtifactStore(tmp_path), context.models), embed__model="minilm-int8")
     assert together.vectors is not None
     np.testing.assert_array_equal(together.vectors, apart.vectors)
     assert made(context, **wanted).reused == ["parse", "chunk", "embed", "index", "rerank"]
@@ -189,5 +189,5 @@ def test_the_index_depends_on_the_seed(context: BuildContext) -> None:
     corpus = many_documents(300)
     ivf = {"embed__model": "lsa", "index__kind": "ivf_flat", "index__nlist": 0.25}
     made(context, corpus, **ivf)
-    made(replace(context, seed=1), corpus, **ivf)
+    made(BuildContext(context.store, context.models, seed=1), corpus, **ivf)
     assert len(index_files(context)) == 2

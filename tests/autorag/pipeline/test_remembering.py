@@ -66,7 +66,7 @@ from autorag.pipeline.remembering import RememberingParts
 from autorag.pipeline.transformer import TransformerEncoder
 from tests.autorag.pipeline.test_remembering import INT8, QUESTIONS, remembering
 from tests.autorag.pipeline.corpus import config
-context = BuildContext(ArtifactStore(Path(sys.argv[1])), Path(sys.argv[2]), threads=1)
+context = BuildContext(ArtifactStore(Path(sys.argv[1])), Path(sys.argv[2]))
 TransformerEncoder.encode = None
 pipeline = remembering(context).pipeline(config(**INT8, rerank__model="maxsim"))
 print([pipeline.retrieve(q).rows.tolist() for q in QUESTIONS])
