@@ -14,11 +14,12 @@ A new set is a candidate. It is not worse than the set that answers when
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from api.model_registry import Registry
-from autorag.errors import InputError, ModelError
+from autorag.errors import ConflictError, InputError, ModelError
 from autorag.experience import Experience
 from autorag.model_sets import SHIPPED_VERSION, ModelSetRow, Verdict
 from autorag.ports import Progress
@@ -159,10 +160,7 @@ def _as_known(
     known = {"version": version, "made": False, "why": "nothing was measured since it was made"}
     if version == SHIPPED_VERSION or (production and version == production.version):
         return {**known, "state": "production"}
-    row = session.model_sets.get(version)
-    if promote and _may_answer(session, row):
-        session.model_sets.promote(version)
-    row = session.model_sets.get(version)
+    row = _promoted(session, version) if promote else session.model_sets.get(version)
     return {**known, "state": row.state, "verdict": row.verdict}
 
 
@@ -220,11 +218,11 @@ def _lost(before: ModelSet, after: ModelSet) -> Iterator[str]:
         yield "no recall of approximate search, which is told now"
 
 
-def _may_answer(session: Session, row: ModelSetRow) -> bool:
-    """Whether a candidate is not worse than the set that is in production now."""
-    production = session.model_sets.production()
-    now = SHIPPED_VERSION if production is None else production.version
-    return bool(row.verdict["better"]) and row.verdict["against"] == now
+def _promoted(session: Session, version: int) -> ModelSetRow:
+    """A candidate, in production unless it is worse than the set that answers by now."""
+    with suppress(ConflictError):
+        session.model_sets.promote(version)
+    return session.model_sets.get(version)
 
 
 def _conclusion(
@@ -232,13 +230,13 @@ def _conclusion(
 ) -> dict[str, Any]:
     """Record the set; the result."""
     row = session.model_sets.add(content, made.about, verdict)
-    if promote and _may_answer(session, row):
-        session.model_sets.promote(row.version)
+    if promote:
+        row = _promoted(session, row.version)
     session.model_sets.forget()
     return {
         "version": row.version,
         "made": True,
-        "state": session.model_sets.get(row.version).state,
+        "state": row.state,
         "verdict": verdict.to_json(),
         **{name: made.about[name] for name in ("workloads", "corpora", "rows", "measured_until")},
         "errors": {what: made.accuracy.mean(what) for what in made.accuracy.errors},

@@ -72,7 +72,7 @@ def main() -> None:
 def _about_shuffled(folder: Path, models: ModelSet) -> str:
     """What comes of labels that were exchanged within every workload."""
     material, rng = of_table(folder), np.random.default_rng(SEED)
-    spoiled = tuple(_exchanged(e, rng) for e in material.examples)
+    spoiled = tuple(exchanged(e, rng) for e in material.examples)
     material = Material(spoiled, material.searched, None)
     made = make(material, SEED)
     rows = []
@@ -90,7 +90,8 @@ def _about_shuffled(folder: Path, models: ModelSet) -> str:
     )
 
 
-def _exchanged(example: Example, rng: np.random.Generator) -> Example:
+def exchanged(example: Example, rng: np.random.Generator) -> Example:
+    """A workload whose configs have each other's labels."""
     timed = []
     for t in example.timed:
         order = rng.permutation(len(t.configs))

@@ -70,9 +70,7 @@ class Accuracy:
             for what, by in found.items()
         }
         if ranks:
-            errors[ORDER] = {
-                c: sum(o * n for o, n in r) / sum(n for _, n in r) for c, r in ranks.items()
-            }
+            errors[ORDER] = {corpus: _mean(orders) for corpus, orders in ranks.items()}
         if recall:
             errors[ANN_RECALL] = {c: float(np.abs(v).mean()) for c, v in recall.items()}
         return cls(errors, _coverage(residuals(held)) if held else {})

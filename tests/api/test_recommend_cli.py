@@ -110,6 +110,13 @@ def test_the_set_that_ships_is_that_of_the_table(used_autorag: Command, tmp_path
     )
 
 
+def test_nothing_is_trained_where_nothing_was_measured_beside_the_table(
+    used_autorag: Command,
+) -> None:
+    told = used_autorag.run("train", "--json").json()
+    assert (told["version"], told["made"], told["state"]) == (0, False, "production")
+
+
 def test_a_table_that_is_not_there_is_refused(used_autorag: Command, tmp_path: Path) -> None:
     ended = used_autorag.run_installed("train", tmp_path / "out.zip", "--table", tmp_path)
     assert (ended.code, ended.out) == (2, "")

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.model_strangers import exchanged
 from models.accuracy import Accuracy, changes
-from models.examples import Example
 from tests.models.gate import RECORDED, frozen, measured
 
 
@@ -32,15 +32,7 @@ def test_predictions_are_not_worse_than_recorded() -> None:
 def test_the_gate_sees_what_is_worse() -> None:
     """Models that learn from a table whose rows were exchanged."""
     rng = np.random.default_rng(0)
-    spoiled = tuple(_exchanged(e, rng) for e in frozen().examples)
+    spoiled = tuple(exchanged(e, rng) for e in frozen().examples)
     found = Accuracy.from_json(measured(replace(frozen(), examples=spoiled)))
     worse = {c.what for c in changes(Accuracy.from_json(recorded()), found) if c.worse}
     assert worse >= {"order", "latency_p50_ms", "latency_p95_ms"}
-
-
-def _exchanged(example: Example, rng: np.random.Generator) -> Example:
-    timed = []
-    for t in example.timed:
-        order = rng.permutation(len(t.configs))
-        timed.append(replace(t, measured={m: v[order] for m, v in t.measured.items()}))
-    return replace(example, quality=rng.permutation(example.quality), timed=tuple(timed))
