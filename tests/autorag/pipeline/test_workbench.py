@@ -230,8 +230,10 @@ def test_vectors_come_from_the_pass_that_makes_the_token_vectors(
     bench = workbench(context, documents())
     made = {c: bench.pipeline(c) for c in sorted(mixed, key=build_order)}
     assert sorted(passed) == sorted(made[config(**INT8)].built.chunks.texts)
+    bench.pipeline(config(**INT8, **MAXSIM))  # made last: costs are those of its vectors
     seconds = bench.cost_s(config(**INT8, **MAXSIM))
     assert 0 < seconds["embed"] <= seconds["rerank"]
+    assert len(passed) == len(made[config(**INT8)].built.chunks)
     single = Pipeline.open(config(**INT8), documents(), shared_context)
     assert single.built.vectors is not None
     np.testing.assert_array_equal(made[config(**INT8)].built.vectors, single.built.vectors)
