@@ -4,8 +4,8 @@ A *tune* of an app takes
 
 * ``objective``: an expression; the app's own if left out;
 * ``trials`` beside the current settings (25), ``budget`` (``"10m"``, seconds, or ``"none"``; ten
-  minutes), ``strategy`` (``"greedy"`` or ``"random"``), ``max_queries`` on each side of the split
-  (500), ``seed`` (0);
+  minutes), ``strategy`` (``"bayesian"``, ``"greedy"`` or ``"random"``), ``max_queries`` on each
+  side of the split (500), ``seed`` (0);
 * ``apply``: whether a better config is proposed as a revision (true).
 
 A *train* takes ``seed`` (0) and ``promote``: whether a set of models that is not worse goes into
@@ -174,7 +174,7 @@ def _tune_arguments(given: Given) -> dict[str, Any]:
         "objective": _objective(given.at("objective", None)),
         "trials": _whole(given.at("trials", 25), 1, MOST_TRIALS),
         "budget": _budget(given.at("budget", 600)),
-        "strategy": given.at("strategy", "greedy").one_of(STRATEGIES),
+        "strategy": given.at("strategy", "bayesian").one_of(STRATEGIES),
         "max_queries": _whole(given.at("max_queries", 500), 2, MOST_QUERIES),
         "seed": _seed(given),
         "apply": given.at("apply", True).flag(),

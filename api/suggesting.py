@@ -17,10 +17,9 @@ from autorag.apps import App
 from autorag.errors import ConflictError, InputError, NotFoundError
 from autorag.metrics import METRICS
 from autorag.objective import Objective, parse_objective
-from autorag.optimizer import ModelFirstGreedy
+from autorag.optimizer import ModelFirstGreedy, Stop, best_trial
 from autorag.ports import Measurement, Trial
 from autorag.space import Config, Space
-from autorag.study import best_trial
 from store.database import Session
 from store.repositories import SqlTrialLog
 from store.suggestions import Suggestion
@@ -152,7 +151,8 @@ def _next(space: Space, asked: Asked) -> Config | None:
         return current
     searched = space.defaulting(current)
     objective = parse_objective(asked.app.objective)
-    return ModelFirstGreedy(searched, objective, SEED).propose(asked.trials)
+    proposal = ModelFirstGreedy(searched, objective, SEED).propose(asked.trials)
+    return None if isinstance(proposal, Stop) else proposal.config
 
 
 def _start(

@@ -50,6 +50,7 @@ class Target:
         costs: makes the cost model, given configs that were measured on the workload before.
         features: whether the workload is to be described, which prepares the static embedder.
         hardware: whether this machine is what is measured on, and is to be profiled.
+        learned: whether models know the pipeline, given what the two above tell.
         identity: what beside the space makes it another target than others.
     """
 
@@ -58,6 +59,7 @@ class Target:
     costs: Callable[[Sequence[Config]], Costs]
     features: bool = True
     hardware: bool = True
+    learned: bool = True
     identity: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -131,5 +133,11 @@ def evaluator_target(
         return Costs(MeanCosts())
 
     return Target(
-        space, measurer, costs, features=False, hardware=False, identity={"evaluator": url}
+        space,
+        measurer,
+        costs,
+        features=False,
+        hardware=False,
+        learned=False,
+        identity={"evaluator": url},
     )

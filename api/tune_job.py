@@ -26,6 +26,7 @@ from api.wiring import Parts, bind, load_workload, make_parts
 from autorag.apps import App
 from autorag.errors import InputError, MeasurementError, WorkCancelled
 from autorag.objective import Objective, parse_objective
+from autorag.optimizer import Proposal
 from autorag.outcome import Outcome
 from autorag.ports import Estimate, Measurement, Measurer, Progress, Trial
 from autorag.space import Config, Space
@@ -124,10 +125,10 @@ class JobWatcher(TuneWatcher):
         self.context.check()
         self._tell(f"preparing {what}")
 
-    def trial_started(self, number: int, config: Config, estimate: Estimate) -> None:
+    def trial_started(self, number: int, proposal: Proposal, estimate: Estimate) -> None:
         self.context.check()
         self._trial = number
-        self._tell("measuring")
+        self._tell("measuring", why=proposal.why or None)
 
     def report_started(self, config: Config) -> None:
         self.context.check()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from api.priors import learned_prior
 from api.targets import Costs, Target
 from api.wiring import (
     SEED_BOOTSTRAP,
@@ -24,20 +25,29 @@ from api.wiring import (
 from autorag import __version__
 from autorag.errors import AutoragError, InputError, MeasurementError
 from autorag.features import WorkloadFeatures
+from autorag.hardware import HardwareProfile
 from autorag.hashing import address
 from autorag.metrics import metric
 from autorag.objective import Objective
-from autorag.optimizer import ModelFirstGreedy, RandomSearch, Strategy
+from autorag.optimizer import (
+    BayesianSearch,
+    ModelFirstGreedy,
+    RandomSearch,
+    SpaceCandidates,
+    Strategy,
+)
 from autorag.outcome import Outcome, differences, intervals
-from autorag.ports import Estimate, Trial
+from autorag.ports import CostModel, Estimate, Prior, Trial
 from autorag.queries import Query, query_groups, split_queries, subsample
 from autorag.space import Space
 from autorag.stages import VERSIONS
-from autorag.study import Limits, Plan, Study, Watcher, best_trial, pareto_trials
+from autorag.study import Limits, Plan, Study, Watcher, pareto_trials
+from autorag.table.design import designed
 from autorag.workload import Workload
 from collectors.counters import capabilities
 from collectors.leftovers import unused
 from collectors.prepare import needs_preparation, prepare_models
+from store.database import Database
 from store.engine import open_database
 from store.hosts import HostRepository
 from store.repositories import SqlTrialLog, StudyRepository
@@ -45,7 +55,7 @@ from store.repositories import SqlTrialLog, StudyRepository
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-STRATEGIES = ("greedy", "random")
+STRATEGIES = ("bayesian", "greedy", "random")
 PARETO_METRIC = "latency_p95_ms"
 UNSEARCHED = ("cache.mb", "batch.embed", "threads.generate")
 """Knobs that a measurement cannot tell apart: its queries are distinct, builds are not what is
@@ -81,6 +91,9 @@ class TuneWatcher(Watcher):
         """What it will take, None where nobody can tell; trials that are there already."""
 
     def preparing(self, what: str) -> None: ...
+
+    def said(self, text: str) -> None:
+        """Something worth knowing."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +155,10 @@ def tune(
         tuple(q.id for q in search),
         tuple(q.id for q in report),
     )
-    profile = hardware_profile(parts, watcher.progress) if target.hardware else None
+    profile = None
+    if target.hardware:
+        predicting = request.strategy == "bayesian"
+        profile = hardware_profile(parts, watcher.progress, whole=predicting)
     settings = _identity(space, request, plan, parts.seed, target)
     if profile is not None:
         settings["hardware"] = profile.fingerprint
@@ -166,17 +182,51 @@ def tune(
         forecast = _forecast(space, request, costs, plan, parts.seed)
         watcher.planned(forecast, len(log.trials()))
         _check_disk(parts, forecast)
-        measurer, strategy = target.measurer(), _strategy(space, request, parts.seed)
+        strategy = _strategy(
+            space,
+            request,
+            parts.seed,
+            costs.model,
+            plan,
+            lambda: _prior(
+                engine, parts, target, space, request.objective, features, profile, watcher
+            ),
+            learned=target.learned,
+            pseudo=workload.query_source == "pseudo",
+        )
+        measurer = target.measurer()
         study = Study(plan, measurer, log, report_log, costs.model, parts.clock, watcher)
         trials = study.run(strategy, Limits(request.trials, request.budget_s))
         groups = query_groups(workload.queries)
-        outcome = _outcome(study, trials, log, report_log, request.objective, parts, groups)
+        best = strategy.best(trials)
+        outcome = _outcome(study, trials, best, log, report_log, request.objective, parts, groups)
         seconds = sum(t.seconds for t in [*trials, *report_log.trials()])
         sides = len(search), len(report)
         result = TuneResult(row.id, workload, outcome, trials, seconds, *sides, features)
         publish(result)
         studies.finish(row.id, result.to_json())
     return result
+
+
+def _prior(
+    engine: Engine,
+    parts: Parts,
+    target: Target,
+    space: Space,
+    objective: Objective,
+    features: WorkloadFeatures | None,
+    profile: HardwareProfile | None,
+    watcher: TuneWatcher,
+) -> Prior | None:
+    """What models believe of the workload, where they know the pipeline."""
+    if not target.learned or features is None or profile is None:
+        return None
+    watcher.preparing("what was learned on other workloads")
+    database = Database(engine, parts.clock)
+    prior, trouble = learned_prior(database, space, objective, features, profile)
+    if trouble is not None:
+        watcher.said(trouble)
+    return prior
 
 
 def _features(workload: Workload, parts: Parts, watcher: TuneWatcher) -> WorkloadFeatures:
@@ -220,10 +270,32 @@ def _check_answers(objective: Objective, search: Sequence[Query], report: Sequen
         )
 
 
-def _strategy(space: Space, request: TuneRequest, seed: int) -> Strategy:
+def _strategy(
+    space: Space,
+    request: TuneRequest,
+    seed: int,
+    costs: CostModel,
+    plan: Plan,
+    prior: Callable[[], Prior | None],
+    *,
+    learned: bool,
+    pseudo: bool,
+) -> Strategy:
     if request.strategy == "random":
-        return RandomSearch(space, seed, request.trials)
-    return ModelFirstGreedy(space, request.objective, seed)
+        return RandomSearch(space, request.objective, seed, request.trials)
+    if request.strategy == "greedy":
+        return ModelFirstGreedy(space, request.objective, seed)
+    known = [*designed("quality", space), *designed("index", space)] if learned else []
+    return BayesianSearch(
+        space,
+        request.objective,
+        SpaceCandidates(space, known, seed),
+        prior(),
+        costs,
+        queries=len(plan.search),
+        seed=seed,
+        indirect=pseudo,
+    )
 
 
 def _forecast(
@@ -232,7 +304,7 @@ def _forecast(
     """Time and disk of as many random configs: how the strategy will go is not known before."""
     if costs.forecaster is None:
         return None
-    drawn = RandomSearch(space, seed, request.trials).block()
+    drawn = RandomSearch(space, request.objective, seed, request.trials).block()
     estimate = costs.forecaster.total([plan.default, *drawn], len(plan.search))
     return Estimate(min(estimate.seconds, request.budget_s), estimate.disk_bytes)
 
@@ -270,13 +342,13 @@ def _identity(
 def _outcome(
     study: Study,
     trials: Sequence[Trial],
+    best: Trial,
     log: SqlTrialLog,
     report_log: SqlTrialLog,
     objective: Objective,
     parts: Parts,
     groups: Mapping[str, int],
 ) -> Outcome:
-    best = best_trial(trials, objective)
     default_report = study.measure_report(0)
     best_report = study.measure_report(best.number)
     rng = parts.rng(SEED_BOOTSTRAP)

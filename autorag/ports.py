@@ -1,16 +1,19 @@
 """The seams: what the core needs from the outside, with fakes in ``tests/fakes.py``.
 
 A *measurer* runs a config on queries, a *trial log* remembers trials, a *cost model* predicts the
-seconds and bytes a config will take, a *predictor* its metrics, a *clock* tells time.
+seconds and bytes a config will take, a *prior* what is believed of its metrics, a *clock* tells
+time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from autorag.evaluation.paired import Interval
+import numpy as np
+from numpy.typing import NDArray
+
 from autorag.space import Config
 
 Progress = Callable[[str, int, int], None]
@@ -158,10 +161,41 @@ class CostModel(Protocol):
         """Learn from a finished measurement."""
 
 
-class Predictor(Protocol):
-    """Predicts metrics of configs nobody has run."""
+@dataclass(frozen=True)
+class Belief:
+    """What is believed of one metric at ``n`` configs before any is measured, on the metric's scale
+    (``autorag.optimizer.scales``).
 
-    def predict(self, configs: Iterable[Config]) -> list[Mapping[str, Interval]]: ...
+    Attributes:
+        mean: ``(n,)``.
+        factors: ways in which workloads differ from what is expected, each in its usual size,
+            ``(n, r)``: their covariance is ``factors @ factors.T``.
+        residual: standard deviation of what the factors do not explain.
+        indirect: the same of a stand-in for the metric (measured on pseudo-queries) from the metric
+            itself.
+        trust: chance that the belief tells more than none would.
+    """
+
+    mean: NDArray[np.float64]
+    factors: NDArray[np.float64]
+    residual: float
+    indirect: float
+    trust: float
+
+    def joined(self, more: Belief) -> Belief:
+        """The same belief about further configs."""
+        return replace(
+            self,
+            mean=np.concatenate([self.mean, more.mean]),
+            factors=np.vstack([self.factors, more.factors]),
+        )
+
+
+class Prior(Protocol):
+    """What models say of configs that nobody has run on this workload."""
+
+    def believe(self, metric: str, configs: Sequence[Config]) -> Belief | None:
+        """The belief about these configs; None where nothing is known of the metric."""
 
 
 class Clock(Protocol):

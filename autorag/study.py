@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from autorag.errors import MeasurementCancelled, MeasurementError, UnreachableError
 from autorag.objective import Objective
-from autorag.optimizer import Strategy
+from autorag.optimizer import Proposal, Stop, Strategy, best_trial
 from autorag.ports import Clock, CostModel, Estimate, Measurement, Measurer, Trial, TrialLog
 from autorag.space import Config
 
 MOST_SKIPS = 20
 """Skipped trials in a row after which a search is over: nothing fits any more."""
+
+PROPOSED = "proposed"
+"""Key of a trial's conditions under which stands why it was made."""
 
 LARGEST_SHARE = 0.4
 """Share of the budget that one trial may be expected to take."""
@@ -50,11 +54,13 @@ class Plan:
 class Watcher:
     """Told what happens; the base class ignores it."""
 
-    def trial_started(self, number: int, config: Config, estimate: Estimate) -> None: ...
+    def trial_started(self, number: int, proposal: Proposal, estimate: Estimate) -> None: ...
 
     def progress(self, stage: str, done: int, total: int) -> None: ...
 
     def trial_ended(self, trial: Trial) -> None: ...
+
+    def search_ended(self, reason: str) -> None: ...
 
     def report_started(self, config: Config) -> None: ...
 
@@ -95,7 +101,8 @@ class Study:
         spent = sum(t.seconds for t in [*known, *self._report_log.trials()])
         ends = self._clock.monotonic() + limits.budget_s - spent
         if not known:
-            self._run_trial(0, self._plan.default, None)
+            current = Proposal(self._plan.default, "the current settings, to compare with")
+            self._run_trial(0, current, None)
         while True:
             trials = self._log.trials()
             if sum(t.number > 0 and t.state != "skipped" for t in trials) >= limits.trials:
@@ -105,10 +112,17 @@ class Study:
             stuck = len(recent) == MOST_SKIPS and all(t.state == "skipped" for t in recent)
             if left <= 0 or stuck:
                 return trials
-            config = strategy.propose(trials)
-            if config is None:
+            proposal = strategy.propose(trials, self._used(trials, left, limits))
+            if isinstance(proposal, Stop):
+                self._watcher.search_ended(proposal.reason)
                 return trials
-            self._try(len(trials), config, left, limits.budget_s)
+            self._try(len(trials), proposal, left, limits.budget_s)
+
+    def _used(self, trials: Sequence[Trial], left: float, limits: Limits) -> float:
+        """Share of what may be used, of time or of trials, that is used."""
+        counted = sum(t.number > 0 and t.state != "skipped" for t in trials) / limits.trials
+        in_time = 0.0 if math.isinf(left) else 1.0 - left / limits.budget_s
+        return min(1.0, max(counted, in_time))
 
     def measure_report(self, number: int) -> Trial:
         """Measure a trial's config once on the report queries (or recall that it was)."""
@@ -123,8 +137,9 @@ class Study:
         self._report_log.finish(number, measurement, self._clock.monotonic() - started)
         return next(t for t in self._report_log.trials() if t.number == number)
 
-    def _try(self, number: int, config: Config, left: float, budget_s: float) -> None:
+    def _try(self, number: int, proposal: Proposal, left: float, budget_s: float) -> None:
         """Run the trial, or skip it when it is expected not to fit."""
+        config = proposal.config
         estimate = self._costs.estimate(config, len(self._plan.search))
         most = min(left, LARGEST_SHARE * budget_s)
         if estimate.seconds > most:
@@ -133,13 +148,14 @@ class Study:
             self._log.close(number, "skipped", reason, 0.0)
             self._watcher.trial_ended(self._log.trials()[number])
         else:
-            self._run_trial(number, config, self._clock.monotonic() + left)
+            self._run_trial(number, proposal, self._clock.monotonic() + left)
 
-    def _run_trial(self, number: int, config: Config, deadline: float | None) -> None:
+    def _run_trial(self, number: int, proposal: Proposal, deadline: float | None) -> None:
         if deadline == math.inf:
             deadline = None
+        config = proposal.config
         estimate = self._costs.estimate(config, len(self._plan.search))
-        self._watcher.trial_started(number, config, estimate)
+        self._watcher.trial_started(number, proposal, estimate)
         self._log.start(number, config)
         started = self._clock.monotonic()
         try:
@@ -152,6 +168,8 @@ class Study:
                 raise
             self._log.close(number, "failed", str(error), self._clock.monotonic() - started)
         else:
+            conditions = {**measurement.conditions, PROPOSED: _told(proposal, estimate)}
+            measurement = replace(measurement, conditions=conditions)
             self._log.finish(number, measurement, self._clock.monotonic() - started)
         trial = self._log.trials()[number]
         self._learn(trial)
@@ -182,10 +200,10 @@ class Study:
         return sum(self._costs.estimate(c, len(self._plan.report)).seconds for c in configs)
 
 
-def best_trial(trials: Sequence[Trial], objective: Objective) -> Trial:
-    """The finished trial that is best: feasible first, then by value; ties go to the earlier."""
-    finished = [t for t in trials if t.state == "finished"]
-    return min(finished, key=lambda t: objective.rank(t.metrics))
+def _told(proposal: Proposal, estimate: Estimate) -> dict[str, Any]:
+    """Why a trial was made, for its conditions: they stay with it."""
+    told = {"why": proposal.why, "gain": proposal.gain, "chance": proposal.chance}
+    return {**told, "seconds": estimate.seconds}
 
 
 def pareto_trials(trials: Sequence[Trial], objective: Objective, other: str) -> list[Trial]:

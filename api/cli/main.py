@@ -47,7 +47,7 @@ def tune(
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials beside the default config.")] = 25,
     budget: Annotated[str, typer.Option(help="Time: 90s, 10m, 1h30m, none.")] = "10m",
-    strategy: Annotated[str, typer.Option(help="greedy or random.")] = "greedy",
+    strategy: Annotated[str, typer.Option(help="bayesian, greedy or random.")] = "bayesian",
     max_queries: MaxQueries = 500,
     seed: Seed = 0,
     db: Database = None,

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from api.tuning import TuneWatcher
 from autorag.objective import Objective
+from autorag.optimizer import Proposal
 from autorag.ports import Estimate, Trial
 from autorag.space import Config
 
@@ -54,15 +55,23 @@ class LiveProgress(TuneWatcher):
         minutes, mb = estimate.seconds / 60, estimate.disk_bytes / 1e6
         self.say(f"about {minutes:.1f} minutes and {mb:.0f} MB of artifacts")
 
+    def said(self, text: str) -> None:
+        self.say(escape(text))
+
     def preparing(self, what: str) -> None:
         self._bar.reset(self._task, description=f"preparing {what}", total=None)
 
-    def trial_started(self, number: int, config: Config, estimate: Estimate) -> None:
+    def trial_started(self, number: int, proposal: Proposal, estimate: Estimate) -> None:
         if number == 0:
-            self._default = config
+            self._default = proposal.config
         expected = f", about {estimate.seconds:.0f} s" if estimate.seconds else ""
-        self._title = f"trial {number} ({self._changes(config)}){expected}"
+        self._title = f"trial {number} ({self._changes(proposal.config)}){expected}"
+        if proposal.why and number:
+            self.say(f"[dim]{number:>3}  {escape(proposal.why)}{expected}[/]")
         self._bar.reset(self._task, description=self._title, total=None)
+
+    def search_ended(self, reason: str) -> None:
+        self.say(f"the search ends: {escape(reason)}")
 
     def report_started(self, config: Config) -> None:
         self._title = "measuring the report on queries the search never saw"

@@ -38,10 +38,11 @@ from autorag import __version__
 from autorag.evaluation.paired import Interval
 from autorag.metrics import METRICS
 from autorag.objective import Objective
+from autorag.optimizer import best_trial
 from autorag.outcome import ONE_NOISY_NUMBER, Outcome
 from autorag.ports import Trial
 from autorag.stages import QUERY_STAGES, STAGES
-from autorag.study import best_trial, pareto_trials
+from autorag.study import pareto_trials
 
 LATENCY = "latency_p95_ms"
 

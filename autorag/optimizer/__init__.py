@@ -1,7 +1,20 @@
 """Deciding what to measure next."""
 
+from autorag.optimizer.bayesian import BayesianSearch
+from autorag.optimizer.candidates import FixedCandidates, SpaceCandidates
 from autorag.optimizer.greedy import ModelFirstGreedy
 from autorag.optimizer.random import RandomSearch
-from autorag.optimizer.strategy import Strategy
+from autorag.optimizer.strategy import EXHAUSTED, Proposal, Stop, Strategy, best_trial
 
-__all__ = ["ModelFirstGreedy", "RandomSearch", "Strategy"]
+__all__ = [
+    "EXHAUSTED",
+    "BayesianSearch",
+    "FixedCandidates",
+    "ModelFirstGreedy",
+    "Proposal",
+    "RandomSearch",
+    "SpaceCandidates",
+    "Stop",
+    "Strategy",
+    "best_trial",
+]

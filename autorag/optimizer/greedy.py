@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from autorag.metrics import metric
 from autorag.objective import Objective
 from autorag.optimizer.random import RandomSearch
+from autorag.optimizer.strategy import Proposal, Stop, best_trial
 from autorag.ports import Trial
 from autorag.space import Config, Domain, Knob, Space
 from autorag.space.domains import Value
@@ -73,14 +74,17 @@ class ModelFirstGreedy:
     def __init__(self, space: Space, objective: Objective, seed: int) -> None:
         self._space = space
         self._objective = objective
-        self._then = RandomSearch(space, seed)
+        self._then = RandomSearch(space, objective, seed)
 
-    def propose(self, trials: Sequence[Trial]) -> Config | None:
+    def propose(self, trials: Sequence[Trial], used: float = 0.0) -> Proposal | Stop:
         known = {t.config: t.metrics if t.state == "finished" else {} for t in trials}
         for config in self._walk(known):
             if config not in known:
-                return config
-        return self._then.propose(trials)
+                return Proposal(config)
+        return self._then.propose(trials, used)
+
+    def best(self, trials: Sequence[Trial]) -> Trial:
+        return best_trial(trials, self._objective)
 
     def _walk(self, known: Known) -> Iterator[Config]:
         """Yield configs whose measurements the descent needs, in order; each is in ``known`` when

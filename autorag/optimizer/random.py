@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autorag.objective import Objective
+from autorag.optimizer.strategy import EXHAUSTED, Proposal, Stop, best_trial
 from autorag.ports import Trial
 from autorag.space import Config, Space
 from autorag.stages import stage_knobs
@@ -29,18 +31,22 @@ class RandomSearch:
 
     name = "random"
 
-    def __init__(self, space: Space, seed: int, block: int = BLOCK) -> None:
+    def __init__(self, space: Space, objective: Objective, seed: int, block: int = BLOCK) -> None:
         self._space = space
+        self._objective = objective
         self._seed = seed
         self._block = max(1, block)
 
-    def propose(self, trials: Sequence[Trial]) -> Config | None:
+    def propose(self, trials: Sequence[Trial], used: float = 0.0) -> Proposal | Stop:
         tried = {t.config for t in trials}
         for number in range(len(trials) + EXHAUSTED_BLOCKS):
             new = [c for c in self._drawn(number) if c not in tried]
             if new:
-                return new[0]
-        return None
+                return Proposal(new[0])
+        return EXHAUSTED
+
+    def best(self, trials: Sequence[Trial]) -> Trial:
+        return best_trial(trials, self._objective)
 
     def block(self) -> list[Config]:
         """The first configs that would be proposed."""

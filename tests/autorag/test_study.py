@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from autorag.errors import MeasurementError, UnreachableError, WorkCancelled
 from autorag.objective import parse_objective
-from autorag.optimizer import ModelFirstGreedy, RandomSearch, Strategy
+from autorag.optimizer import ModelFirstGreedy, Proposal, RandomSearch, Strategy, best_trial
 from autorag.ports import Estimate, Measurement, Trial
 from autorag.space import Choice, Config, Knob, Number, Space
-from autorag.study import LARGEST_SHARE, Limits, Plan, Study, Watcher, best_trial, pareto_trials
+from autorag.study import LARGEST_SHARE, PROPOSED, Limits, Plan, Study, Watcher, pareto_trials
 from tests.fakes import Answer, FakeCosts, FakeMeasurer, ManualClock, MemoryTrialLog, Seconds
 
 SPACE = Space(
@@ -331,7 +331,7 @@ def results(setting: Setting) -> list[Trial]:
 
 def complete(study: Study, seed: int, limits: Limits) -> None:
     """The whole of a study, report included."""
-    trials = study.run(RandomSearch(SPACE, seed, 4), limits)
+    trials = study.run(RandomSearch(SPACE, OBJECTIVE, seed, 4), limits)
     for number in (0, best_trial(trials, OBJECTIVE).number):
         study.measure_report(number)
 
@@ -396,7 +396,7 @@ def test_what_was_learned_about_costs_survives_a_kill() -> None:
         made.costs = LearningCosts()
         return made
 
-    limits, strategy = Limits(12, budget_s=110.0), RandomSearch(SPACE, 0, 29)
+    limits, strategy = Limits(12, budget_s=110.0), RandomSearch(SPACE, OBJECTIVE, 0, 29)
     undisturbed, killed = setting(), setting()
     undisturbed.run(limits, strategy)
     assert "skipped" in states(undisturbed.log.trials())
@@ -424,7 +424,7 @@ def test_a_cancelled_trial_is_no_result_and_the_study_goes_on_later() -> None:
     def stopped(*_: Any, **__: Any) -> Any:
         raise WorkCancelled("cancelled")
 
-    cancelled.run(Limits(2), RandomSearch(SPACE, 0, 4))
+    cancelled.run(Limits(2), RandomSearch(SPACE, OBJECTIVE, 0, 4))
     cancelled.measurer.measure = stopped  # type: ignore[method-assign]
     with pytest.raises(WorkCancelled):
         complete(cancelled.study(), 0, ENDLESS)
@@ -448,7 +448,9 @@ def test_costs_are_told_how_it_was_measured() -> None:
         measure(*a, **k), conditions={"seconds": 7}
     )
     setting.run(Limits(1))
-    assert told == [{"seconds": 7}] * 2
+    current = {"why": "the current settings, to compare with", "gain": None, "chance": None}
+    other = {"why": "", "gain": None, "chance": None}
+    assert told == [{"seconds": 7, PROPOSED: {**p, "seconds": 0.0}} for p in (current, other)]
 
 
 # -- watching, choosing ------------------------------------------------------------------------
@@ -460,7 +462,7 @@ class Diary(Watcher):
 
     lines: list[str] = field(default_factory=list)
 
-    def trial_started(self, number: int, config: Config, estimate: Estimate) -> None:
+    def trial_started(self, number: int, proposal: Proposal, estimate: Estimate) -> None:
         self.lines.append(f"start {number}")
 
     def trial_ended(self, trial: Trial) -> None:

@@ -15,11 +15,12 @@ import pytest
 from api.pages.report import ReportStudy, render_report
 from autorag.evaluation.paired import Interval
 from autorag.objective import parse_objective
+from autorag.optimizer import best_trial
 from autorag.outcome import Outcome
 from autorag.pipeline.space import reference_space
 from autorag.ports import Trial
 from autorag.space import Config
-from autorag.study import best_trial, pareto_trials
+from autorag.study import pareto_trials
 
 VOID = {"meta", "br", "hr", "link", "img", "input"}
 HOSTILE = 'models/<b>"cross" & encoder</b>'

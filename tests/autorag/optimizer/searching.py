@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from autorag.optimizer import Strategy
+from autorag.optimizer import Stop, Strategy
 from autorag.ports import Trial, TrialState
 from autorag.space import Choice, Config, Knob, Number, Space
 
@@ -32,10 +32,10 @@ def play(
     """Trials until there are ``count`` beside the default, or no more ideas."""
     trials = list(so_far) or [trial(0, default, metrics(default))]
     while len(trials) <= count:
-        config = strategy.propose(trials)
-        if config is None:
+        proposal = strategy.propose(trials)
+        if isinstance(proposal, Stop):
             break
-        trials.append(trial(len(trials), config, metrics(config)))
+        trials.append(trial(len(trials), proposal.config, metrics(proposal.config)))
     return trials
 
 

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorag.objective import Objective, parse_objective
-from autorag.optimizer import ModelFirstGreedy
+from autorag.optimizer import ModelFirstGreedy, best_trial
 from autorag.ports import TrialState
 from autorag.space import Choice, Config, Knob, Number, Space
-from autorag.study import best_trial
 from tests.autorag.optimizer.searching import TINY, configs_of, play
 from tests.autorag.spaces import LARGE_CORPUS, REFERENCE
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from autorag.errors import InputError, MeasurementCancelled, MeasurementError
 from autorag.metrics import METRICS
 from autorag.objective import parse_objective
-from autorag.optimizer import ModelFirstGreedy, RandomSearch, Strategy
+from autorag.optimizer import ModelFirstGreedy, RandomSearch, Strategy, best_trial
 from autorag.ports import Measurement
 from autorag.space import Config
-from autorag.study import Limits, Plan, Study, Watcher, best_trial
+from autorag.study import Limits, Plan, Study, Watcher
 from autorag.table.replay import Answers, Replay, ReplayClock, View
 from models.analytic.mean_cost import MeanCosts
 from tests.autorag.table.tables import (
@@ -288,7 +288,7 @@ def study(replay: Replay, clock: ReplayClock) -> Study:
 
 @pytest.mark.parametrize(
     "strategy",
-    [RandomSearch(SPACE, 1), ModelFirstGreedy(SPACE, OBJECTIVE, 1)],
+    [RandomSearch(SPACE, OBJECTIVE, 1), ModelFirstGreedy(SPACE, OBJECTIVE, 1)],
     ids=lambda s: s.name,
 )
 def test_a_study_finds_a_good_config_of_the_table(strategy: Strategy) -> None:
@@ -307,14 +307,16 @@ def test_a_study_finds_a_good_config_of_the_table(strategy: Strategy) -> None:
 
 def test_a_study_stops_at_its_budget() -> None:
     replay, clock = a_replay()
-    trials = study(replay, clock).run(RandomSearch(SPACE, 1), Limits(100, budget_s=400.0))
+    trials = study(replay, clock).run(
+        RandomSearch(SPACE, OBJECTIVE, 1), Limits(100, budget_s=400.0)
+    )
     assert 1 < len(trials) < 100
     assert clock.now <= 400.0
 
 
 def test_the_winner_is_judged_on_what_it_was_not_chosen_on() -> None:
     replay, clock = a_replay(View(repeat=0, half="a"))
-    trials = study(replay, clock).run(RandomSearch(SPACE, 1), Limits(50))
+    trials = study(replay, clock).run(RandomSearch(SPACE, OBJECTIVE, 1), Limits(50))
     chosen = best_trial(trials, OBJECTIVE)
     judged = measured(chosen.config, View(repeat=1, half="b")).metrics["ndcg_at_10"]
     assert judged < chosen.metrics["ndcg_at_10"]

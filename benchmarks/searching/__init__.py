@@ -1,0 +1,1 @@
+"""Searches replayed on the measured table: the parts of ``optimizer_replay``."""

@@ -1,0 +1,73 @@
+"""What strategies may know of a task: models that have not seen its corpus (or its family)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from api.wiring import make_space
+from autorag.hardware import Identity
+from autorag.ports import Prior
+from autorag.table.files import row_features, row_profile
+from benchmarks.accuracy.choices import Studies
+from benchmarks.searching.tasks import Task
+from models.encoding import choices_in
+from models.examples import Example, table_examples
+from models.predictor import Task as Asked
+from models.prior import LearnedPrior
+from models.training import ModelSet, residuals
+
+
+class Knowledge:
+    """Models without a workload's corpus, or also without its family.
+
+    Args:
+        by: ``"corpus"`` or ``"family"``: what is left out.
+    """
+
+    def __init__(
+        self, frame: pl.DataFrame, machines: Mapping[str, Identity], by: str, seed: int
+    ) -> None:
+        self._frame = frame
+        self._machines = machines
+        self._by = by
+        self._seed = seed
+        self._examples = table_examples(frame, machines)
+        self._studies: dict[frozenset[str], Studies] = {}
+        self._sets: dict[str, ModelSet] = {}
+        self._space = make_space()
+
+    def prior(self, task: Task) -> Prior:
+        """What models believe of a task."""
+        rows = self._frame.filter(workload=task.workload, part="quality")
+        row = rows.filter(pl.col("query_s").is_not_null()).sort("repeat").row(0, named=True)
+        asked = Asked(row_features(row), row_profile(row, self._machines))
+        return LearnedPrior(self.models(task), asked, self._space)
+
+    def models(self, task: Task) -> ModelSet:
+        """Models that have not seen it, with residuals that they have not seen either."""
+        if task.workload not in self._sets:
+            known = self._others(task)
+            studies = self._of(known)
+            # nothing is left out of what is left: all of ``known`` may be seen
+            quality, ratios = studies.models()
+            rows = np.vstack([t.knobs for e in known for t in e.timed])
+            self._sets[task.workload] = ModelSet(
+                quality, ratios, residuals(studies.held()), None, choices_in(rows)
+            )
+        return self._sets[task.workload]
+
+    def _others(self, task: Task) -> Sequence[Example]:
+        return [
+            e
+            for e in self._examples
+            if e.corpus != task.corpus and (self._by == "corpus" or e.family != task.family)
+        ]
+
+    def _of(self, known: Sequence[Example]) -> Studies:
+        name = frozenset(e.workload for e in known)
+        if name not in self._studies:
+            self._studies[name] = Studies(known, self._seed)
+        return self._studies[name]
