@@ -35,13 +35,14 @@ from autorag.optimizer import (
     RandomSearch,
     SpaceCandidates,
     Strategy,
+    pareto_trials,
 )
 from autorag.outcome import Outcome, differences, intervals
 from autorag.ports import CostModel, Estimate, Prior, Trial
 from autorag.queries import Query, query_groups, split_queries, subsample
 from autorag.space import Space
 from autorag.stages import VERSIONS
-from autorag.study import Limits, Plan, Study, Watcher, pareto_trials
+from autorag.study import Limits, Plan, Study, Watcher
 from autorag.table.design import designed
 from autorag.workload import Workload
 from collectors.counters import capabilities
@@ -56,7 +57,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 STRATEGIES = ("bayesian", "greedy", "random")
-PARETO_METRIC = "latency_p95_ms"
+BESIDE = Objective("latency_p95_ms", "min")
+"""What trials are shown against where the objective names one metric."""
+
 UNSEARCHED = ("cache.mb", "batch.embed", "threads.generate")
 """Knobs that a measurement cannot tell apart: its queries are distinct, builds are not what is
 optimised, and equal prompts are generated once, whatever the threads."""
@@ -243,6 +246,12 @@ def _described(workload: Workload, features: WorkloadFeatures | None) -> dict[st
     return {**workload.summary(), "features": known}
 
 
+def front_of(objective: Objective) -> tuple[Objective, Objective]:
+    """The two metrics whose front is shown."""
+    first, *second = objective.each
+    return first, second[0] if second else BESIDE
+
+
 def searched_space(space: Space, objective: Objective) -> Space:
     """The subspace that a search varies: knobs that no metric named can feel keep their default."""
     unfelt = UNSEARCHED if objective.needs_generation else (*UNSEARCHED, *GENERATION)
@@ -361,7 +370,7 @@ def _outcome(
         recommended_report=best_report,
         predicted=intervals(best, log.query_results(best.number), rng, groups),
         difference=differences(default_report, best_report, before, after, rng, groups),
-        pareto=pareto_trials(trials, objective, PARETO_METRIC),
+        pareto=pareto_trials(trials, *front_of(objective)),
     )
 
 

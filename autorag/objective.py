@@ -2,6 +2,10 @@
 
     max ndcg_at_10 subject to latency_p95_ms <= 20, context_tokens <= 2000
 
+or two metrics whose best trade-offs (the Pareto front) are wanted, each in its own direction:
+
+    pareto ndcg_at_10, latency_p95_ms subject to memory_mb <= 200
+
 Inside, objectives are minimised and a constraint is feasible at ``<= 0``; this is the only module
 that knows that sign.
 """
@@ -18,10 +22,17 @@ from autorag.errors import ObjectiveError
 from autorag.metrics import metric
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_OBJECTIVE = re.compile(r"(max|min)\s+(\w+)(?:\s+subject\s+to\s+(.+))?", re.I | re.S)
+_OBJECTIVE = re.compile(
+    r"(?:(max|min)\s+(\w+)|pareto\s+(\w+)\s*,\s*(\w+))(?:\s+subject\s+to\s+(.+))?", re.I | re.S
+)
 _SLO = re.compile(rf"(\w+)\s*(<=|>=|≤|≥|<|>)\s*({_NUMBER})", re.I)
 
-FORM = 'expected "max|min METRIC [subject to METRIC <=|>= NUMBER, ...]"'
+Direction = Literal["max", "min"]
+
+FORM = (
+    'expected "max|min METRIC [subject to METRIC <=|>= NUMBER, ...]" '
+    'or "pareto METRIC, METRIC [subject to ...]"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +59,24 @@ class Slo:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What to optimise, and what must hold."""
+    """What to optimise, and what must hold.
+
+    Attributes:
+        beside: another metric to optimise, in its own direction, where a front is wanted.
+    """
 
     metric: str
-    direction: Literal["max", "min"]
+    direction: Direction
     slos: tuple[Slo, ...] = ()
+    beside: str | None = None
+
+    @property
+    def each(self) -> tuple[Objective, ...]:
+        """What is wanted, one metric each and without bounds."""
+        first = Objective(self.metric, self.direction)
+        if self.beside is None:
+            return (first,)
+        return first, Objective(self.beside, natural_direction(self.beside))
 
     def cost(self, measured: Mapping[str, float]) -> float:
         """The value to minimise; infinity when it was not measured."""
@@ -88,7 +112,8 @@ class Objective:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Every metric named."""
-        return tuple(dict.fromkeys([self.metric, *(s.metric for s in self.slos)]))
+        wanted = [one.metric for one in self.each]
+        return tuple(dict.fromkeys([*wanted, *(s.metric for s in self.slos)]))
 
     @property
     def needs_generation(self) -> bool:
@@ -97,6 +122,8 @@ class Objective:
 
     def __str__(self) -> str:
         tail = f" subject to {', '.join(str(s) for s in self.slos)}" if self.slos else ""
+        if self.beside is not None:
+            return f"pareto {self.metric}, {self.beside}{tail}"
         return f"{self.direction} {self.metric}{tail}"
 
 
@@ -123,14 +150,26 @@ def parse_objective(text: str) -> Objective:
         raise ObjectiveError(
             f"cannot parse objective {text!r}: {FORM}", key="objective", value=text
         )
-    direction: Literal["max", "min"] = "max" if match[1].lower() == "max" else "min"
-    slos = tuple(_parse_slo(part) for part in re.split(r",|\band\b", match[3])) if match[3] else ()
+    slos = tuple(_parse_slo(part) for part in re.split(r",|\band\b", match[5])) if match[5] else ()
     bounds = [(s.metric, s.at_most) for s in slos]
     if len(set(bounds)) != len(bounds):
         raise ObjectiveError(
             f"objective {text!r} bounds a metric twice", key="objective", value=text
         )
-    return Objective(metric(match[2]).name, direction, slos)
+    if match[1] is not None:
+        direction: Direction = "max" if match[1].lower() == "max" else "min"
+        return Objective(metric(match[2]).name, direction, slos)
+    first, second = metric(match[3]).name, metric(match[4]).name
+    if first == second:
+        raise ObjectiveError(
+            f"objective {text!r}: a front needs two metrics", key="objective", value=text
+        )
+    return Objective(first, natural_direction(first), slos, second)
+
+
+def natural_direction(name: str) -> Direction:
+    """The direction in which a metric is better."""
+    return "max" if metric(name).higher_is_better else "min"
 
 
 def _parse_slo(text: str) -> Slo:

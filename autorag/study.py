@@ -112,11 +112,12 @@ class Study:
             stuck = len(recent) == MOST_SKIPS and all(t.state == "skipped" for t in recent)
             if left <= 0 or stuck:
                 return trials
-            proposal = strategy.propose(trials, self._used(trials, left, limits))
+            most = min(left, LARGEST_SHARE * limits.budget_s)
+            proposal = strategy.propose(trials, self._used(trials, left, limits), most)
             if isinstance(proposal, Stop):
                 self._watcher.search_ended(proposal.reason)
                 return trials
-            self._try(len(trials), proposal, left, limits.budget_s)
+            self._try(len(trials), proposal, left, most)
 
     def _used(self, trials: Sequence[Trial], left: float, limits: Limits) -> float:
         """Share of what may be used, of time or of trials, that is used."""
@@ -137,11 +138,10 @@ class Study:
         self._report_log.finish(number, measurement, self._clock.monotonic() - started)
         return next(t for t in self._report_log.trials() if t.number == number)
 
-    def _try(self, number: int, proposal: Proposal, left: float, budget_s: float) -> None:
+    def _try(self, number: int, proposal: Proposal, left: float, most: float) -> None:
         """Run the trial, or skip it when it is expected not to fit."""
         config = proposal.config
         estimate = self._costs.estimate(config, len(self._plan.search))
-        most = min(left, LARGEST_SHARE * budget_s)
         if estimate.seconds > most:
             reason = f"about {estimate.seconds:.0f} s expected, at most {most:.0f} s allowed"
             self._log.start(number, config)
@@ -204,14 +204,3 @@ def _told(proposal: Proposal, estimate: Estimate) -> dict[str, Any]:
     """Why a trial was made, for its conditions: they stay with it."""
     told = {"why": proposal.why, "gain": proposal.gain, "chance": proposal.chance}
     return {**told, "seconds": estimate.seconds}
-
-
-def pareto_trials(trials: Sequence[Trial], objective: Objective, other: str) -> list[Trial]:
-    """Finished trials that no other beats in both the objective and ``other`` (lower is better),
-    by ascending ``other``."""
-    finished = [t for t in trials if t.state == "finished" and other in t.metrics]
-    front: list[Trial] = []
-    for trial in sorted(finished, key=lambda t: (t.metrics[other], objective.cost(t.metrics))):
-        if not front or objective.cost(trial.metrics) < objective.cost(front[-1].metrics):
-            front.append(trial)
-    return front

@@ -38,11 +38,10 @@ from autorag import __version__
 from autorag.evaluation.paired import Interval
 from autorag.metrics import METRICS
 from autorag.objective import Objective
-from autorag.optimizer import best_trial
+from autorag.optimizer import best_trial, pareto_trials
 from autorag.outcome import ONE_NOISY_NUMBER, Outcome
 from autorag.ports import Trial
 from autorag.stages import QUERY_STAGES, STAGES
-from autorag.study import pareto_trials
 
 LATENCY = "latency_p95_ms"
 
@@ -279,7 +278,8 @@ def _pareto(study: ReportStudy) -> str:
     ]
     if not shown:
         return remark(f"No trial measured both {name} and {LATENCY}.")
-    front = pareto_trials(shown, Objective(name, _direction(goal, name)), LATENCY)
+    second = Objective(LATENCY, "min")
+    front = pareto_trials(shown, Objective(name, _direction(goal, name)), second)
     line = charts.staircase([(t.metrics[LATENCY], t.metrics[name]) for t in front])
     xs, ys = ([t.metrics[m] for t in shown] for m in (LATENCY, name))
     slos = [*slos_of(goal, LATENCY), *slos_of(goal, name)]

@@ -4,7 +4,14 @@ from autorag.optimizer.bayesian import BayesianSearch
 from autorag.optimizer.candidates import FixedCandidates, SpaceCandidates
 from autorag.optimizer.greedy import ModelFirstGreedy
 from autorag.optimizer.random import RandomSearch
-from autorag.optimizer.strategy import EXHAUSTED, Proposal, Stop, Strategy, best_trial
+from autorag.optimizer.strategy import (
+    EXHAUSTED,
+    Proposal,
+    Stop,
+    Strategy,
+    best_trial,
+    pareto_trials,
+)
 
 __all__ = [
     "EXHAUSTED",
@@ -17,4 +24,5 @@ __all__ = [
     "Stop",
     "Strategy",
     "best_trial",
+    "pareto_trials",
 ]

@@ -8,6 +8,7 @@ its constraints hold. The mean over draws is what is expected. The draws' other 
 of candidates, needs no gradient, so it is all a few products of matrices.
 
 Where a draw has no feasible config, anything feasible improves on it by all that candidates differ.
+What lies beyond the best there can be (a recall above 1) is no improvement.
 
 For two objectives it is the expected improvement of the *hypervolume* (Daulton et al. 2021), over
 draws of the front and of the candidate.
@@ -33,11 +34,13 @@ class Goal:
     Attributes:
         sign: -1 where the metric is to be large.
         bound: largest signed value that holds; None for an objective.
+        ideal: the best signed value there can be, where there is one.
     """
 
     metric: str
     sign: float
     bound: float | None = None
+    ideal: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,10 @@ def expected_improvement(objective: Drawn, bounds: Sequence[Drawn]) -> Floats:
     worst = (objective.mean + 2.0 * objective.deviation).max(axis=0)
     best = np.where(held, objective.seen, np.inf).min(axis=0, initial=np.inf)
     best = np.where(np.isfinite(best), best, worst)
-    gain = improvement(best - objective.mean, objective.deviation) * chance
-    mean: Floats = gain.mean(axis=1)
+    gain = improvement(best - objective.mean, objective.deviation)
+    if objective.goal.ideal is not None:
+        gain -= improvement(objective.goal.ideal - objective.mean, objective.deviation)
+    mean: Floats = (np.maximum(gain, 0.0) * chance).mean(axis=1)
     return mean
 
 

@@ -9,6 +9,7 @@ search takes over. (The order is the "greedy, models first" of studies of RAG hy
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from autorag.metrics import metric
@@ -76,12 +77,14 @@ class ModelFirstGreedy:
         self._objective = objective
         self._then = RandomSearch(space, objective, seed)
 
-    def propose(self, trials: Sequence[Trial], used: float = 0.0) -> Proposal | Stop:
+    def propose(
+        self, trials: Sequence[Trial], used: float = 0.0, most_s: float = math.inf
+    ) -> Proposal | Stop:
         known = {t.config: t.metrics if t.state == "finished" else {} for t in trials}
         for config in self._walk(known):
             if config not in known:
                 return Proposal(config)
-        return self._then.propose(trials, used)
+        return self._then.propose(trials, used, most_s)
 
     def best(self, trials: Sequence[Trial]) -> Trial:
         return best_trial(trials, self._objective)

@@ -7,6 +7,7 @@ index knobs), so that a build is made once and its hot knobs are tried one after
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,7 +38,9 @@ class RandomSearch:
         self._seed = seed
         self._block = max(1, block)
 
-    def propose(self, trials: Sequence[Trial], used: float = 0.0) -> Proposal | Stop:
+    def propose(
+        self, trials: Sequence[Trial], used: float = 0.0, most_s: float = math.inf
+    ) -> Proposal | Stop:
         tried = {t.config for t in trials}
         for number in range(len(trials) + EXHAUSTED_BLOCKS):
             new = [c for c in self._drawn(number) if c not in tried]

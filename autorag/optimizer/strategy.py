@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -44,7 +45,9 @@ class Strategy(Protocol):
 
     name: str
 
-    def propose(self, trials: Sequence[Trial], used: float = 0.0) -> Proposal | Stop:
+    def propose(
+        self, trials: Sequence[Trial], used: float = 0.0, most_s: float = math.inf
+    ) -> Proposal | Stop:
         """The config to measure next.
 
         Args:
@@ -52,6 +55,8 @@ class Strategy(Protocol):
                 count as infeasible and are not proposed again; running ones are somebody else's and
                 will have a result.
             used: share of the budget that is used, 0..1.
+            most_s: seconds that the next trial may take; one that is expected to take more is
+                skipped.
         """
 
     def best(self, trials: Sequence[Trial]) -> Trial:
@@ -60,6 +65,29 @@ class Strategy(Protocol):
 
 def best_trial(trials: Sequence[Trial], objective: Objective) -> Trial:
     """The finished trial that was measured best: feasible first, then by value; ties go to the
-    earlier."""
+    earlier. Of two objectives, the one of the front that is nearest to the best of both, each
+    scaled to its range over the front."""
     finished = [t for t in trials if t.state == "finished"]
-    return min(finished, key=lambda t: objective.rank(t.metrics))
+    held = [t for t in finished if objective.feasible(t.metrics)]
+    if objective.beside is None or not held:
+        return min(finished, key=lambda t: objective.rank(t.metrics))
+    front = pareto_trials(held, *objective.each)
+    costs = [[one.cost(t.metrics) for one in objective.each] for t in front]
+    lows, highs = ([f(column) for column in zip(*costs, strict=True)] for f in (min, max))
+    spans = [max(high - low, 1e-12) for low, high in zip(lows, highs, strict=True)]
+    return min(
+        zip(front, costs, strict=True),
+        key=lambda pair: sum(
+            ((c - low) / s) ** 2 for c, low, s in zip(pair[1], lows, spans, strict=True)
+        ),
+    )[0]
+
+
+def pareto_trials(trials: Sequence[Trial], first: Objective, second: Objective) -> list[Trial]:
+    """Finished trials that no other beats in both objectives, the best in the second first."""
+    finished = [t for t in trials if t.state == "finished" and second.metric in t.metrics]
+    front: list[Trial] = []
+    for trial in sorted(finished, key=lambda t: (second.cost(t.metrics), first.cost(t.metrics))):
+        if not front or first.cost(trial.metrics) < first.cost(front[-1].metrics):
+            front.append(trial)
+    return front

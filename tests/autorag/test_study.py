@@ -11,11 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag.errors import MeasurementError, UnreachableError, WorkCancelled
-from autorag.objective import parse_objective
-from autorag.optimizer import ModelFirstGreedy, Proposal, RandomSearch, Strategy, best_trial
+from autorag.objective import Objective, parse_objective
+from autorag.optimizer import (
+    ModelFirstGreedy,
+    Proposal,
+    RandomSearch,
+    Strategy,
+    best_trial,
+    pareto_trials,
+)
 from autorag.ports import Estimate, Measurement, Trial
 from autorag.space import Choice, Config, Knob, Number, Space
-from autorag.study import LARGEST_SHARE, PROPOSED, Limits, Plan, Study, Watcher, pareto_trials
+from autorag.study import LARGEST_SHARE, PROPOSED, Limits, Plan, Study, Watcher
 from tests.fakes import Answer, FakeCosts, FakeMeasurer, ManualClock, MemoryTrialLog, Seconds
 
 SPACE = Space(
@@ -501,7 +508,7 @@ def test_unfinished_trials_are_never_best() -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
 def test_the_pareto_front_is_what_nothing_beats(points: list[tuple[int, int]]) -> None:
     trials = [finished(i, float(q), float(ms)) for i, (q, ms) in enumerate(points)]
-    front = pareto_trials(trials, OBJECTIVE, "latency_p95_ms")
+    front = pareto_trials(trials, OBJECTIVE, Objective("latency_p95_ms", "min"))
     ms = [t.metrics["latency_p95_ms"] for t in front]
     assert ms == sorted(ms)
     wanted = {

@@ -14,13 +14,12 @@ import pytest
 
 from api.pages.report import ReportStudy, render_report
 from autorag.evaluation.paired import Interval
-from autorag.objective import parse_objective
-from autorag.optimizer import best_trial
+from autorag.objective import Objective, parse_objective
+from autorag.optimizer import best_trial, pareto_trials
 from autorag.outcome import Outcome
 from autorag.pipeline.space import reference_space
 from autorag.ports import Trial
 from autorag.space import Config
-from autorag.study import pareto_trials
 
 VOID = {"meta", "br", "hr", "link", "img", "input"}
 HOSTILE = 'models/<b>"cross" & encoder</b>'
@@ -80,7 +79,7 @@ def a_study(
         for t, more in zip((trials[0], best), report, strict=True)
     )
     gaps = differences(before, after, spread)
-    front = pareto_trials(trials, goal, "latency_p95_ms")
+    front = pareto_trials(trials, goal, Objective("latency_p95_ms", "min"))
     outcome = Outcome(goal, trials[0], best, before, after, {}, gaps, front)
     load = {"name": "manuals", "documents": 812, "queries": 326, "query_source": source}
     return ReportStudy({**load, "hash": "5f1c" * 8}, outcome, trials, 372.4, 7, 98, 228)
