@@ -27,6 +27,7 @@ from autorag.hardware import HardwareProfile
 from autorag.hashing import address
 from autorag.model_sets import SHIPPED_VERSION, ModelSetRow
 from autorag.objective import Objective
+from autorag.ports import Prior
 from autorag.space import Config, Space, space_to_json
 
 if TYPE_CHECKING:
@@ -113,6 +114,20 @@ class Predictions:
         self._tried_at = 0.0
         self._lock = Lock()
 
+    def prior(self, wanted: Wanted) -> Prior | None:
+        """What models believe of the configs of a space; None where it has knobs that they do not
+        know."""
+        from models.predictor import Task
+        from models.prior import LearnedPrior
+
+        if any(self._foreign(wanted.space)):
+            return None
+        loaded = self._loaded(wanted.production)
+        host = self._host(loaded, wanted.profile.fingerprint)
+        factors = self._corrections(loaded, wanted, host)
+        task = Task(wanted.features, wanted.profile, host=host, corrections=factors)
+        return LearnedPrior(loaded.models, task, self._reference)
+
     def recommend(self, wanted: Wanted) -> Prediction:
         """The best configs of a space by prediction.
 
@@ -123,7 +138,7 @@ class Predictions:
         from models.predictor import Task
         from models.recommendation import recommend
 
-        foreign = [knob.name for knob in wanted.space if knob.name not in self._known]
+        foreign = list(self._foreign(wanted.space))
         if foreign:
             raise InputError(
                 f"models know the knobs of the reference pipeline, not {foreign[0]}",
@@ -145,6 +160,9 @@ class Predictions:
                 while len(loaded.answers) > MOST_ANSWERS:
                     loaded.answers.pop(next(iter(loaded.answers)))
         return Prediction(known[1], loaded.version, tuple(_notes(loaded, factors)))
+
+    def _foreign(self, space: Space) -> Iterator[str]:
+        return (knob.name for knob in space if knob.name not in self._known)
 
     def _host(self, loaded: Loaded, machine: str) -> HostEffect | None:
         """What trials on a machine that the models do not know show that it adds."""

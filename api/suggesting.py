@@ -1,8 +1,11 @@
 """Ask and tell: an app measures suggested configs itself.
 
 Each app has one open study of its objective and space; trial 0 is what it runs with. A client that
-asks again gets what it was given, until it reports or a day is over. What to try next is
-decided outside of the transaction that starts the trial, so that deciding holds up nobody.
+asks again gets what it was given, until it reports or a day is over. What to try next is decided
+by the optimizer (``autorag.optimizer.bayesian``), which knows what others are measuring; it starts
+from what models believe where the app has the knobs of the reference pipeline, features and a
+hardware profile. It is decided outside of the transaction that starts the trial, so that deciding
+holds up nobody.
 """
 
 from __future__ import annotations
@@ -12,14 +15,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api.predicting import Wanted
 from api.service import Service
 from autorag.apps import App
 from autorag.errors import ConflictError, InputError, NotFoundError
+from autorag.features import WorkloadFeatures
+from autorag.hardware import HardwareProfile
 from autorag.metrics import METRICS
+from autorag.model_sets import ModelSetRow
 from autorag.objective import Objective, parse_objective
-from autorag.optimizer import ModelFirstGreedy, Stop, best_trial
-from autorag.ports import Measurement, Trial
+from autorag.optimizer import BayesianSearch, Proposal, SpaceCandidates, Stop, best_trial
+from autorag.ports import Measurement, Prior, Trial
 from autorag.space import Config, Space
+from models.analytic.mean_cost import MeanCosts
 from store.database import Session
 from store.repositories import SqlTrialLog
 from store.suggestions import Suggestion
@@ -27,6 +35,9 @@ from store.suggestions import Suggestion
 EXPIRES_S = 24 * 3600
 TRIES = 20
 """Clients that ask at the same moment decide again when another one was first."""
+
+QUERIES = 100
+"""On which an app is taken to measure: it need not say."""
 
 SEED = 0
 SPLIT = "search"
@@ -40,6 +51,8 @@ class Asked:
     study: int
     trials: Sequence[Trial]
     mine: Suggestion | None
+    profile: HardwareProfile | None
+    production: ModelSetRow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +65,13 @@ class Report:
     failed: str | None
 
 
-async def suggest(service: Service, name: str, client: str) -> Suggestion | None:
-    """What this client is to measure; None when there is nothing left to try.
+async def suggest(
+    service: Service, name: str, client: str, risk: float | None
+) -> Suggestion | Stop:
+    """What this client is to measure, or why nothing is left to try.
+
+    Args:
+        risk: largest chance to miss a bound that the suggestion may have; None for any.
 
     Raises:
         NotFoundError: no such app.
@@ -63,11 +81,10 @@ async def suggest(service: Service, name: str, client: str) -> Suggestion | None
         asked = await service.write(lambda session: _asked(session, name, client))
         if asked.mine is not None:
             return asked.mine
-        space = service.spaces.of(asked.app)
-        config = await asyncio.to_thread(_next, space, asked)
-        if config is None:
-            return None
-        wanted, seen = config, len(asked.trials)
+        proposal = await asyncio.to_thread(_next, service, asked, risk)
+        if isinstance(proposal, Stop):
+            return proposal
+        wanted, seen = proposal.config, len(asked.trials)
         made = await service.write(
             lambda session: _start(session, asked, client, wanted, seen)  # noqa: B023
         )
@@ -129,7 +146,9 @@ def _asked(session: Session, name: str, client: str) -> Asked:
             _end(session, pending, f"{pending.client} did not report in time")
         elif pending.client == client:
             mine = pending
-    return Asked(app, study, _log(session, study).trials(), mine)
+    profile = None if app.hardware is None else session.hosts.profile(app.hardware)
+    trials = _log(session, study).trials()
+    return Asked(app, study, trials, mine, profile, session.model_sets.production())
 
 
 def _study(session: Session, app: App) -> int:
@@ -145,14 +164,32 @@ def _end(session: Session, pending: Suggestion, why: str) -> None:
     session.suggestions.end(pending.trial)
 
 
-def _next(space: Space, asked: Asked) -> Config | None:
+def _next(service: Service, asked: Asked, risk: float | None) -> Proposal | Stop:
+    space = service.spaces.of(asked.app)
     current = space.config({}, base=asked.app.settings)
     if not asked.trials:
-        return current
+        return Proposal(current)
     searched = space.defaulting(current)
-    objective = parse_objective(asked.app.objective)
-    proposal = ModelFirstGreedy(searched, objective, SEED).propose(asked.trials)
-    return None if isinstance(proposal, Stop) else proposal.config
+    search = BayesianSearch(
+        searched,
+        parse_objective(asked.app.objective),
+        SpaceCandidates(searched, (), SEED),
+        _prior(service, asked, searched),
+        MeanCosts(),
+        queries=QUERIES,
+        seed=SEED,
+        risk=risk,
+    )
+    return search.propose(asked.trials, used=1.0)
+
+
+def _prior(service: Service, asked: Asked, space: Space) -> Prior | None:
+    app = asked.app
+    if app.features is None or asked.profile is None:
+        return None
+    features, goal = WorkloadFeatures.from_json(app.features), parse_objective(app.objective)
+    wanted = Wanted(space, features, asked.profile, goal, 1, app.name, {}, asked.production)
+    return service.recommender.predictions.prior(wanted)
 
 
 def _start(

@@ -25,6 +25,7 @@ from api.http.schema import (
 from api.routes.common import ServiceOf
 from api.suggesting import Report, suggest, tell
 from autorag.metrics import METRICS
+from autorag.optimizer import Stop
 from store.database import Session
 
 router = APIRouter(tags=["suggestions"])
@@ -39,15 +40,18 @@ class Asking(Body):
     model_config = described({"client": "bench-1"})
 
     client: Name
+    risk: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 class SuggestionView(View):
-    """What to measure. ``trial`` is null when there is nothing left to try."""
+    """What to measure. ``trial`` is null when there is nothing left to try, and ``reason`` says
+    why."""
 
     trial: int | None
     number: int | None
     config: dict[str, Any] | None
     expires_at: int | None
+    reason: str | None
 
 
 _LINKS = links({"app": "$request.path.app", "trial": "$response.body#/trial"}, "tell")
@@ -110,11 +114,14 @@ class Told(View):
     },
 )
 async def suggest_config(app: AppName, body: Asking, _: Suggests, service: ServiceOf) -> Response:
-    """What to measure next. The same client gets the same until it reports."""
-    found = await suggest(service, app, body.client)
-    if found is None:
-        return json_answer(200, dict.fromkeys(SuggestionView.model_fields))
-    shown = {name: getattr(found, name) for name in SuggestionView.model_fields}
+    """What to measure next. The same client gets the same until it reports. With ``risk`` only what
+    misses a bound of the objective with a smaller chance is suggested, in small steps from what was
+    measured: for tuning on live traffic."""
+    found = await suggest(service, app, body.client, body.risk)
+    nothing = dict.fromkeys(SuggestionView.model_fields)
+    if isinstance(found, Stop):
+        return json_answer(200, {**nothing, "reason": found.reason})
+    shown = {name: getattr(found, name, None) for name in SuggestionView.model_fields}
     return json_answer(200, shown)
 
 

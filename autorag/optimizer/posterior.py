@@ -20,7 +20,7 @@ Values are on the metric's scale (``autorag.optimizer.scales``).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -49,8 +49,8 @@ EVIDENCE_FROM = 5
 anything."""
 
 KEPT = 3
-LEAST_WEIGHT = 0.05
-"""Explanations that are kept: the best ones that weigh something."""
+LEAST_WEIGHT = 0.02
+"""Explanations that are kept: the best ones of each kind, if the kind weighs something."""
 
 JITTER = 1e-6
 
@@ -218,15 +218,23 @@ def posterior(points: Floats, belief: Belief | None, seen: Observations, scale: 
     """
     base = _Base.of(points, seen)
     found = [base.fit(told, belief) for told in _explanations(belief, scale)]
-    score = np.array([one.likelihood for one in found]) + _prior(found, belief, len(seen.rows))
     usual = np.array([one.told.noise == scale.noise[0] for one in found])
+    score = np.array([one.likelihood for one in found])
     score += np.log(np.where(usual, LIKELY_NOISE, 1.0 - LIKELY_NOISE))
+    informed = np.array([one.told.informed for one in found])
+    if belief is not None:
+        score = _weighed(score, informed, belief.trust, len(seen.rows))
     weights = np.exp(score - score.max())
     weights /= weights.sum()
-    order = np.argsort(-weights, kind="stable")[:KEPT]
-    kept = [int(i) for i in order if weights[i] >= min(LEAST_WEIGHT, weights[order[0]])]
-    chosen = weights[kept]
-    return Posterior(tuple(found[i] for i in kept), chosen / chosen.sum())
+    kept: list[int] = []
+    shares: list[float] = []
+    for kind in (np.flatnonzero(informed), np.flatnonzero(~informed)):
+        total = float(weights[kind].sum())
+        if total >= LEAST_WEIGHT:
+            best = kind[np.argsort(-weights[kind], kind="stable")[:KEPT]]
+            kept += best.tolist()
+            shares += (total * weights[best] / weights[best].sum()).tolist()
+    return Posterior(tuple(found[i] for i in kept), np.array(shares) / sum(shares))
 
 
 def _explanations(belief: Belief | None, scale: Scale) -> Iterator[Explanation]:
@@ -239,19 +247,15 @@ def _explanations(belief: Belief | None, scale: Scale) -> Iterator[Explanation]:
         yield Explanation(False, 0.0, spread, length, noise)
 
 
-def _prior(found: Sequence[Fitted], belief: Belief | None, count: int) -> Floats:
-    """Log weights before any measurement; both kinds share theirs evenly. Until there is evidence
-    enough, what the measurements say of a belief as a whole is left out."""
-    informed = np.array([one.told.informed for one in found])
-    if belief is None:
-        return np.zeros(len(found))
-    trusted, rest = belief.trust / informed.sum(), (1 - belief.trust) / (~informed).sum()
-    logs: Floats = np.log(np.maximum(np.where(informed, trusted, rest), 1e-12))
-    if count < EVIDENCE_FROM:
-        likelihood = np.array([one.likelihood for one in found])
-        for kind in (informed, ~informed):
-            logs[kind] -= np.logaddexp.reduce(likelihood[kind]) - math.log(kind.sum())
-    return logs
+def _weighed(score: Floats, informed: np.ndarray, trust: float, count: int) -> Floats:
+    """Log weights of explanations ``(e,)`` from what each says of the measurements, when those of
+    a belief have ``trust`` together. Until there is evidence enough, what the measurements say of
+    the belief as a whole is left out."""
+    weighed = score.copy()
+    for kind, share in ((informed, trust), (~informed, 1.0 - trust)):
+        told = np.logaddexp.reduce(score[kind]) if count < EVIDENCE_FROM else math.log(kind.sum())
+        weighed[kind] += math.log(max(share, 1e-12)) - told
+    return weighed
 
 
 @dataclass(frozen=True)
