@@ -29,7 +29,7 @@ from api.wiring import queries_beside
 from autorag.apps import App
 from autorag.errors import ConflictError, InputError, ObjectiveError, WorkCancelled
 from autorag.jobs import Job, JobKind
-from autorag.objective import parse_objective
+from autorag.objective import parse_goal
 from autorag.ports import SystemClock
 from autorag.space.given import Given
 from store.database import Database, Session
@@ -191,7 +191,7 @@ def _objective(given: Given) -> str | None:
     if not isinstance(given.value, str):
         raise given.refused("expected a text")
     try:
-        return str(parse_objective(given.value))
+        return str(parse_goal(given.value))
     except ObjectiveError as error:
         raise given.refused(str(error)) from None
 

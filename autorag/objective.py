@@ -167,6 +167,23 @@ def parse_objective(text: str) -> Objective:
     return Objective(first, natural_direction(first), slos, second)
 
 
+def parse_goal(text: str) -> Objective:
+    """Parse an objective that says of any two configs which one is better.
+
+    Raises:
+        ObjectiveError: as :func:`parse_objective`; or a front is wanted.
+    """
+    objective = parse_objective(text)
+    if objective.beside is not None:
+        raise ObjectiveError(
+            f"objective {text!r}: a front has no best config; autorag tune searches for fronts, "
+            "here one metric is expected",
+            key="objective",
+            value=text,
+        )
+    return objective
+
+
 def natural_direction(name: str) -> Direction:
     """The direction in which a metric is better."""
     return "max" if metric(name).higher_is_better else "min"

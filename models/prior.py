@@ -35,7 +35,7 @@ from models.training import LEARNED, ModelSet
 
 TRUST = 0.9
 
-UNLABELLED = 0.5
+UNLABELLED = 1.0
 """Quality on pseudo-queries is off by this much of what configs differ by."""
 
 GAIN = 0.3

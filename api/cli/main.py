@@ -149,9 +149,9 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Predict a config for your documents in seconds, without measuring it."""
-    from autorag.objective import DEFAULT_OBJECTIVE, parse_objective
+    from autorag.objective import DEFAULT_OBJECTIVE, parse_goal
 
-    wanted = parse_objective(objective) if objective is not None else DEFAULT_OBJECTIVE
+    wanted = parse_goal(objective) if objective is not None else DEFAULT_OBJECTIVE
     from api.cli.recommend import run_recommend
 
     run_recommend(docs, queries, wanted, models, 1 + alternatives, landmarks, seed, as_json)

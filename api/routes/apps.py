@@ -34,7 +34,7 @@ from autorag.apps import SCOPES
 from autorag.errors import AddressError, ConflictError, ForbiddenError
 from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
-from autorag.objective import DEFAULT_OBJECTIVE, EVALUATOR_OBJECTIVE, parse_objective
+from autorag.objective import DEFAULT_OBJECTIVE, EVALUATOR_OBJECTIVE, parse_goal
 from store.apps import NewApp
 from store.database import Session
 
@@ -284,7 +284,7 @@ async def set_hardware(
 
 
 def _objective(text: str) -> str:
-    return str(parse_objective(text))
+    return str(parse_goal(text))
 
 
 def _default_objective(service: Service, declaration: Any) -> str:

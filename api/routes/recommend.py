@@ -14,7 +14,7 @@ from api.recommending import Question
 from api.routes.common import ServiceOf
 from api.routes.described import Features, HardwareBody, ObjectiveText
 from autorag.features import WorkloadFeatures
-from autorag.objective import parse_objective
+from autorag.objective import parse_goal
 
 router = APIRouter(tags=["recommend"])
 
@@ -70,7 +70,7 @@ async def recommend_config(body: Asked, caller: Anyone, service: ServiceOf) -> R
     features = None if body.features is None else body.features.to_json()
     if features is not None:
         WorkloadFeatures.from_json(features)
-    objective = parse_objective(body.objective) if body.objective is not None else None
+    objective = parse_goal(body.objective) if body.objective is not None else None
     hardware = None if body.hardware is None else body.hardware.model_dump()
     question = Question(app, objective, features, hardware, body.alternatives)
     found = await service.read(lambda session: service.recommender.look(session, question))

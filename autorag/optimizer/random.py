@@ -19,8 +19,8 @@ from autorag.space import Config, Space
 from autorag.stages import stage_knobs
 
 BLOCK = 16
-EXHAUSTED_BLOCKS = 50
-"""More blocks than trials without anything new: the space counts as exhausted."""
+EXHAUSTED_DRAWS = 50 * BLOCK
+"""So many draws without anything new, and the space counts as exhausted."""
 
 
 class RandomSearch:
@@ -42,7 +42,7 @@ class RandomSearch:
         self, trials: Sequence[Trial], used: float = 0.0, most_s: float = math.inf
     ) -> Proposal | Stop:
         tried = {t.config for t in trials}
-        for number in range(len(trials) + EXHAUSTED_BLOCKS):
+        for number in range(len(trials) + EXHAUSTED_DRAWS // self._block):
             new = [c for c in self._drawn(number) if c not in tried]
             if new:
                 return Proposal(new[0])

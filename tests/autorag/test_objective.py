@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autorag.errors import InputError, ObjectiveError
 from autorag.metrics import METRICS, metric
-from autorag.objective import DEFAULT_OBJECTIVE, Objective, Slo, parse_objective
+from autorag.objective import DEFAULT_OBJECTIVE, Objective, Slo, parse_goal, parse_objective
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 names = st.sampled_from(sorted(METRICS))
@@ -218,3 +218,30 @@ def test_a_violation_is_explained_in_the_users_sign() -> None:
         "build_s <= 5 is violated: measured 7.25",
         "recall_at_1 >= 0.5 cannot be checked: recall_at_1 was not measured",
     ]
+
+
+def test_a_front_of_two_metrics_is_asked_in_their_own_directions() -> None:
+    found = parse_objective("pareto ndcg_at_10, latency_p95_ms subject to memory_mb <= 200")
+    assert [(o.metric, o.direction) for o in found.each] == [
+        ("ndcg_at_10", "max"),
+        ("latency_p95_ms", "min"),
+    ]
+    assert found.metrics == ("ndcg_at_10", "latency_p95_ms", "memory_mb")
+    assert parse_objective(str(found)) == found
+    assert found.feasible({"memory_mb": 200.0})
+    assert not found.feasible({"memory_mb": 201.0})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["pareto ndcg_at_10", "pareto ndcg_at_10, ndcg_at_10", "pareto a, ndcg_at_10", "pareto , x"],
+)
+def test_what_is_no_front_is_refused(text: str) -> None:
+    with pytest.raises(ObjectiveError):
+        parse_objective(text)
+
+
+def test_a_goal_has_one_metric() -> None:
+    assert parse_goal("max ndcg_at_10") == parse_objective("max ndcg_at_10")
+    with pytest.raises(ObjectiveError, match="front"):
+        parse_goal("pareto ndcg_at_10, memory_mb")

@@ -152,3 +152,35 @@ def test_another_objective_ranks_otherwise(app: App) -> None:
     assert [fast["recommended"]["measured"]["latency_p95_ms"], *measured] == sorted(
         [fast["recommended"]["measured"]["latency_p95_ms"], *measured]
     )
+
+
+def test_with_a_risk_steps_are_small_and_hold_the_bounds(app: App) -> None:
+    """With 40 it is too slow, and 20 is near."""
+    missed = 0
+    before: dict[str, Any] = {}
+    for number in range(8):
+        body = {"client": "live", "risk": 0.1}
+        suggestion = ok(app.client.post(app.url("/suggestions"), json=body))
+        if suggestion["trial"] is None:
+            assert suggestion["reason"]
+            break
+        assert suggestion["reason"] is None
+        if number == 1:
+            changed = {k for k, v in suggestion["config"].items() if v != before[k]}
+            assert len(changed) == 1
+        before = suggestion["config"]
+        found = quality(suggestion["config"])
+        missed += found["latency_p95_ms"] > 100
+        told(app, suggestion["trial"], metrics=found)
+    assert missed <= 1
+
+
+@pytest.mark.parametrize("risk", [0, 1, -0.1, "low"])
+def test_a_risk_is_a_chance(app: App, risk: object) -> None:
+    answer = app.client.post(app.url("/suggestions"), json={"client": "live", "risk": risk})
+    assert "risk" in refused(answer, 422)["key"]
+
+
+def test_a_front_is_no_objective_of_an_app(app: App, admin: httpx2.Client) -> None:
+    answer = admin.patch(app.url(), json={"objective": "pareto ndcg_at_10, memory_mb"})
+    assert refused(answer, 400)["key"] == "objective"
