@@ -29,6 +29,7 @@ from autorag.objective import Objective, parse_objective
 from autorag.optimizer import Proposal
 from autorag.outcome import Outcome
 from autorag.ports import Estimate, Measurement, Measurer, Progress, Trial
+from autorag.racing import Race
 from autorag.space import Config, Space
 from autorag.workload import Workload
 from collectors.outbound import Outbound
@@ -172,11 +173,17 @@ class _Stopping:
         generate: bool = False,
         deadline: float | None = None,
         progress: Progress | None = None,
+        race: Race | None = None,
     ) -> Measurement:
         """See :class:`autorag.ports.Measurer`."""
         try:
             return self.measurer.measure(
-                config, queries, generate=generate, deadline=deadline, progress=progress
+                config,
+                queries,
+                generate=generate,
+                deadline=deadline,
+                progress=progress,
+                race=race,
             )
         except MeasurementError as error:
             if self.cancelled():

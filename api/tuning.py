@@ -267,7 +267,8 @@ def _sides(
             "all queries share gold documents: none are left for the report; add queries"
         )
     rng = parts.rng(SEED_SAMPLE)
-    return subsample(search, request.max_queries, rng), subsample(report, request.max_queries, rng)
+    asked, told = (subsample(side, request.max_queries, rng) for side in (search, report))
+    return [asked[i] for i in rng.permutation(len(asked))], told
 
 
 def _check_answers(objective: Objective, search: Sequence[Query], report: Sequence[Query]) -> None:

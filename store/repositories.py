@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, up
 
 from autorag.errors import StoreError
 from autorag.hashing import ADDRESS_BYTES, address
-from autorag.ports import Clock, Measurement, QueryResult, Trial, TrialState
+from autorag.ports import LOST, Clock, Measurement, QueryResult, Trial, TrialState
 from autorag.space import Config
 from store.engine import reading, store_errors
 from store.tables import studies, trial_queries, trials
@@ -204,14 +204,15 @@ class SqlTrialLog(Repository):
             connection.execute(insert(trials), row)
 
     def finish(self, number: int, measurement: Measurement, seconds: float) -> None:
+        lost = measurement.conditions.get(LOST)
         values = {
-            "state": "finished",
+            "state": "finished" if lost is None else "censored",
             "metrics": dict(measurement.metrics),
             "stages": {s: dict(v) for s, v in measurement.stages.items()},
             "reused": list(measurement.reused),
             "build_s": dict(measurement.build_s),
             "conditions": dict(measurement.conditions),
-            "reason": None,
+            "reason": lost,
         }
 
         def add_queries(connection: Connection, trial: int) -> None:
