@@ -78,6 +78,7 @@ class Surrogate:
     Args:
         prior: None where nothing is known of other workloads.
         queries: on how many a trial is measured.
+        seed: of the candidates around what is best.
         indirect: whether a stand-in for ranking metrics is measured (pseudo-queries).
     """
 
@@ -89,6 +90,7 @@ class Surrogate:
         prior: Prior | None,
         queries: int,
         *,
+        seed: int,
         indirect: bool,
     ) -> None:
         self._space = space
@@ -97,15 +99,28 @@ class Surrogate:
         self._prior = prior
         self._queries = queries
         self._indirect = indirect
+        self._seed = seed
         self._base: _Points | None = None
+        self._last: tuple[list[Trial], Known] | None = None
 
-    def learn(self, trials: Sequence[Trial], rng: np.random.Generator) -> Known:
+    def learn(self, trials: Sequence[Trial]) -> Known:
         """Posteriors after these trials. Of what is being measured now the result is taken to be
-        what is expected.
+        what is expected. What was learned last is kept: who asks for a proposal asks for the best
+        so far too.
 
         Raises:
             LinAlgError: no posterior can be computed.
         """
+        if self._last is None or self._last[0] != list(trials):
+            self._last = list(trials), self._learned(trials)
+        return self._last[1]
+
+    def scale(self, name: str) -> Scale:
+        """The scale of a metric, as it is measured here."""
+        return scale(name, self._queries)
+
+    def _learned(self, trials: Sequence[Trial]) -> Known:
+        rng = np.random.default_rng([self._seed, len(trials)])
         finished = [t for t in trials if t.state in MEASURED]
         ranked = sorted(finished, key=lambda t: self._objective.rank(t.metrics))
         best = list(dict.fromkeys(t.config for t in ranked))[:BEST]
@@ -119,14 +134,6 @@ class Surrogate:
         for config in pending:
             values[config] = [*values.get(config, ()), (self._expected(known, config), 1.0)]
         return self._fit(points, values)
-
-    def believed(self) -> Known:
-        """What is known before any trial."""
-        return self.learn((), np.random.default_rng(0))
-
-    def scale(self, name: str) -> Scale:
-        """The scale of a metric, as it is measured here."""
-        return scale(name, self._queries)
 
     def _expected(self, known: Known, config: Config) -> dict[str, float]:
         at = np.array([known.rows[config]])

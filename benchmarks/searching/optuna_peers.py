@@ -11,13 +11,16 @@ numbers and fitted kernels: an instance is for one search.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autorag.errors import ConfigError
 from autorag.objective import Objective
 from autorag.optimizer import EXHAUSTED, Proposal, Stop, best_trial
 from autorag.optimizer.candidates import encoded
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
+
+
+VALUES_FROM = 2000
+MOST_ASKED = 200
+"""Asked in vain so often, and the space counts as exhausted."""
 
 
 class OptunaSearch:
@@ -53,10 +61,10 @@ class OptunaSearch:
         self._told = 0
         self._study = optuna.create_study(sampler=sampler)
 
-    def propose(self, trials: Sequence[Trial], used: float = 0.0) -> Proposal | Stop:
-        for trial in trials[self._told :]:
-            self._study.add_trial(self._finished(trial))
-        self._told = len(trials)
+    def propose(
+        self, trials: Sequence[Trial], used: float = 0.0, most_s: float = math.inf
+    ) -> Proposal | Stop:
+        self._tell(trials)
         tried = {t.config for t in trials}
         new = np.array([i for i, c in enumerate(self._configs) if c not in tried], dtype=np.intp)
         if not new.size:
@@ -64,6 +72,13 @@ class OptunaSearch:
         (asked,) = encoded(self._space, [self._asked()])
         distances = ((self._points[new] - asked) ** 2).sum(axis=1)
         return Proposal(self._configs[int(new[int(distances.argmin())])])
+
+    def _tell(self, trials: Sequence[Trial]) -> None:
+        """Of what failed or was skipped there is nothing to tell."""
+        for trial in trials[self._told :]:
+            if trial.metrics:
+                self._study.add_trial(self._finished(trial))
+        self._told = len(trials)
 
     def best(self, trials: Sequence[Trial]) -> Trial:
         return best_trial(trials, self._objective)
@@ -112,6 +127,34 @@ class OptunaSearch:
                 for s in self._objective.slos
             },
         )
+
+
+class LiveOptuna(OptunaSearch):
+    """Proposes what a sampler asks for in a space of which nothing was measured; numbers that its
+    rules do not allow follow them.
+
+    Args:
+        seed: of the draws that tell which values the knobs have.
+    """
+
+    def __init__(
+        self, name: str, sampler: BaseSampler, space: Space, objective: Objective, seed: int
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        drawn = [space.sample(rng) for _ in range(VALUES_FROM)]
+        super().__init__(name, sampler, space, drawn, objective)
+
+    def propose(
+        self, trials: Sequence[Trial], used: float = 0.0, most_s: float = math.inf
+    ) -> Proposal | Stop:
+        self._tell(trials)
+        tried = {t.config for t in trials}
+        for _ in range(MOST_ASKED):
+            with suppress(ConfigError):
+                config = self._space.config({}, base=self._asked())
+                if config not in tried:
+                    return Proposal(config)
+        return EXHAUSTED
 
 
 def tpe(seed: int) -> BaseSampler:

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -153,7 +154,9 @@ class Staying:
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
 
-    def propose(self, trials: Sequence[Trial], used: float = 0.0) -> Proposal | Stop:
+    def propose(
+        self, trials: Sequence[Trial], used: float = 0.0, most_s: float = math.inf
+    ) -> Proposal | Stop:
         return Stop("the default config stays")
 
     def best(self, trials: Sequence[Trial]) -> Trial:
@@ -174,8 +177,10 @@ class Unknowing:
         self.name = name
         self._search = search
 
-    def propose(self, trials: Sequence[Trial], used: float = 0.0) -> Proposal | Stop:
-        return self._search.propose(trials, used)
+    def propose(
+        self, trials: Sequence[Trial], used: float = 0.0, most_s: float = math.inf
+    ) -> Proposal | Stop:
+        return self._search.propose(trials, used, most_s)
 
     def best(self, trials: Sequence[Trial]) -> Trial:
         return self._search.best(trials)

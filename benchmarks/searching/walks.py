@@ -3,6 +3,7 @@ they go only where somebody measured, and measure what is left at random when th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -34,7 +35,9 @@ class InOrder:
         self._configs = configs
         self._objective = objective
 
-    def propose(self, trials: Sequence[Trial], used: float = 0.0) -> Proposal | Stop:
+    def propose(
+        self, trials: Sequence[Trial], used: float = 0.0, most_s: float = math.inf
+    ) -> Proposal | Stop:
         tried = {t.config for t in trials}
         found = next((c for c in self._configs if c not in tried), None)
         return EXHAUSTED if found is None else Proposal(found)
@@ -50,10 +53,12 @@ class Walking(InOrder):
         super().__init__(name, rest, objective)
         self._walk = walk
 
-    def propose(self, trials: Sequence[Trial], used: float = 0.0) -> Proposal | Stop:
+    def propose(
+        self, trials: Sequence[Trial], used: float = 0.0, most_s: float = math.inf
+    ) -> Proposal | Stop:
         known = {t.config: t.metrics for t in trials}
         found = next((c for c in self._walk(known) if c not in known), None)
-        return super().propose(trials, used) if found is None else Proposal(found)
+        return super().propose(trials, used, most_s) if found is None else Proposal(found)
 
 
 def shuffled(configs: Sequence[Config], seed: int) -> list[Config]:
