@@ -1,10 +1,11 @@
 """Deciding what to measure next."""
 
 from autorag.optimizer.bayesian import BayesianSearch
-from autorag.optimizer.candidates import FixedCandidates, SpaceCandidates
+from autorag.optimizer.candidates import FixedCandidates, SpaceCandidates, valid_configs
 from autorag.optimizer.greedy import ModelFirstGreedy
 from autorag.optimizer.random import RandomSearch
 from autorag.optimizer.strategy import EXHAUSTED, Proposal, Stop, Strategy, best_trial
+from autorag.optimizer.warm import WarmStart, best_before
 
 __all__ = [
     "EXHAUSTED",
@@ -16,5 +17,8 @@ __all__ = [
     "SpaceCandidates",
     "Stop",
     "Strategy",
+    "WarmStart",
+    "best_before",
     "best_trial",
+    "valid_configs",
 ]
