@@ -8,6 +8,9 @@ A *tune* of an app takes
   side of the split (500), ``seed`` (0);
 * ``apply``: whether a better config is proposed as a revision (true).
 
+A *retune* takes the same, and ``force`` (false): unless that is true it measures nothing when
+nothing changed since the app was tuned last.
+
 A *train* takes ``seed`` (0) and ``promote``: whether a set of models that is not worse goes into
 production (true).
 
@@ -49,6 +52,7 @@ _TUNE_TAKES = (
     "seed",
     "apply",
 )
+_RETUNE_TAKES = (*_TUNE_TAKES, "force")
 _TRAIN_TAKES = ("seed", "promote")
 
 Make = Callable[[Session], Mapping[str, Any]]
@@ -94,6 +98,9 @@ def check_arguments(kind: JobKind, arguments: Mapping[str, Any]) -> dict[str, An
     given = Given("arguments", arguments)
     if kind == "tune":
         return _tune_arguments(given.only(_TUNE_TAKES))
+    if kind == "retune":
+        given = given.only(_RETUNE_TAKES)
+        return {**_tune_arguments(given), "force": given.at("force", False).flag()}
     if kind == "train":
         given = given.only(_TRAIN_TAKES)
         return {"seed": _seed(given), "promote": given.at("promote", True).flag()}
@@ -147,6 +154,10 @@ def run(context: JobContext) -> Mapping[str, Any]:
         from api.tune_job import run_tune
 
         return run_tune(context)
+    if context.job.kind == "retune":
+        from api.retune_job import run_retune
+
+        return run_retune(context)
     if context.job.kind == "train":
         from api.train_job import run_train
 

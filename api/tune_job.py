@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from api.delivery import propose
@@ -29,6 +30,7 @@ from autorag.objective import Objective, parse_objective
 from autorag.optimizer import Proposal
 from autorag.outcome import Outcome
 from autorag.ports import Estimate, Measurement, Measurer, Progress, Trial
+from autorag.racing import Race
 from autorag.space import Config, Space
 from autorag.workload import Workload
 from collectors.outbound import Outbound
@@ -46,12 +48,37 @@ def run_tune(context: JobContext) -> Mapping[str, Any]:
         MeasurementError: the current settings could not be measured.
         WorkCancelled: it was told to stop.
     """
+    return search(context, begin(context))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job tunes: of which app, what is measured, and what is asked for."""
+
+    app: App
+    spaces: Spaces
+    workload: Workload
+    target: Target
+    request: TuneRequest
+    parts: Parts
+    watcher: JobWatcher
+
+
+def begin(context: JobContext, *, warm: bool = False) -> Work:
+    """Read what the job is to tune.
+
+    Args:
+        warm: whether the search begins with what was found for the app before.
+
+    Raises:
+        InputError, WorkCancelled: see :func:`run_tune`.
+    """
     app, asked, spaces = _app(context), context.job.arguments, Spaces()
     parts = make_parts(context.settings, asked["seed"])
     objective = parse_objective(asked["objective"] or app.objective)
     watcher = JobWatcher(context, objective)
     watcher.preparing("documents")
-    tuned = _target(context, spaces, objective, parts)
+    workload, target = _target(context, spaces, objective, parts)
     request = TuneRequest(
         objective,
         asked["trials"],
@@ -60,15 +87,32 @@ def run_tune(context: JobContext) -> Mapping[str, Any]:
         asked["max_queries"],
         context.database_url,
         app.id,
+        warm,
     )
+    return Work(app, spaces, workload, target, request, parts, watcher)
+
+
+def search(
+    context: JobContext, work: Work, told: Mapping[str, Any] = MappingProxyType({})
+) -> Mapping[str, Any]:
+    """Tune, propose what is better, and end the job; returns its result.
+
+    Args:
+        told: what the result says beside what a tune's does.
+
+    Raises:
+        InputError, MeasurementError, WorkCancelled: see :func:`run_tune`.
+    """
     concluded: list[Mapping[str, Any]] = []
 
     def publish(result: TuneResult) -> None:
         concluded.append(
-            context.conclude(lambda session: _conclusion(session, context, spaces, result))
+            context.conclude(
+                lambda session: {**told, **_conclusion(session, context, work.spaces, result)}
+            )
         )
 
-    tune(tuned.workload, tuned.target, request, parts, watcher, publish)
+    tune(work.workload, work.target, work.request, work.parts, work.watcher, publish)
     return concluded[0]
 
 
@@ -151,12 +195,6 @@ class JobWatcher(TuneWatcher):
 
 
 @dataclass(frozen=True)
-class _Tuned:
-    workload: Workload
-    target: Target
-
-
-@dataclass(frozen=True)
 class _Stopping:
     """A measurer whose failures do not count when the work is to stop: whoever stops it may have
     stopped the measuring process too."""
@@ -172,11 +210,17 @@ class _Stopping:
         generate: bool = False,
         deadline: float | None = None,
         progress: Progress | None = None,
+        race: Race | None = None,
     ) -> Measurement:
         """See :class:`autorag.ports.Measurer`."""
         try:
             return self.measurer.measure(
-                config, queries, generate=generate, deadline=deadline, progress=progress
+                config,
+                queries,
+                generate=generate,
+                deadline=deadline,
+                progress=progress,
+                race=race,
             )
         except MeasurementError as error:
             if self.cancelled():
@@ -186,7 +230,7 @@ class _Stopping:
 
 def _app(context: JobContext) -> App:
     if context.app is None:
-        raise InputError("a tune job needs an app", key="app")
+        raise InputError(f"a {context.job.kind} job needs an app", key="app")
     check_tunable(context.app, context.settings)
     return context.app
 
@@ -200,8 +244,10 @@ def _paths(app: App, settings: Settings) -> tuple[Path, Path | None]:
     return docs, None if app.queries is None else data_path(settings, app.queries, "queries")
 
 
-def _target(context: JobContext, spaces: Spaces, objective: Objective, parts: Parts) -> _Tuned:
-    """What is measured, on which workload."""
+def _target(
+    context: JobContext, spaces: Spaces, objective: Objective, parts: Parts
+) -> tuple[Workload, Target]:
+    """The workload, and what is measured on it."""
     app, cancelled = _app(context), context.cancelled
     current = context.database.read(lambda session: _active(session, app))
     workload = load_workload(*_paths(app, context.settings), parts)
@@ -217,7 +263,7 @@ def _target(context: JobContext, spaces: Spaces, objective: Objective, parts: Pa
             workload, space, objective, app.evaluator, outbound, cancelled=cancelled
         )
     measurer = target.measurer
-    return _Tuned(workload, replace(target, measurer=lambda: _Stopping(measurer(), cancelled)))
+    return workload, replace(target, measurer=lambda: _Stopping(measurer(), cancelled))
 
 
 def _active(session: Session, app: App) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from api.priors import learned_prior
+from api.priors import earlier_best, learned_prior, models_version
 from api.targets import Costs, Target
 from api.wiring import (
     SEED_BOOTSTRAP,
@@ -37,12 +37,13 @@ from autorag.optimizer import (
     RandomSearch,
     SpaceCandidates,
     Strategy,
+    WarmStart,
     pareto_trials,
 )
 from autorag.outcome import Outcome, differences, intervals
 from autorag.ports import CostModel, Estimate, Prior, Trial
 from autorag.queries import Query, query_groups, split_queries, subsample
-from autorag.space import Space
+from autorag.space import Config, Knob, Space, knob_to_json
 from autorag.stages import VERSIONS
 from autorag.study import Limits, Plan, Study, Watcher
 from autorag.table.design import designed
@@ -74,11 +75,15 @@ CONTINUED_WITHIN_S = 2 * 86_400.0
 """An unfinished study in which nothing happened for longer is not continued: the machine, and what
 it runs beside, may be another by now."""
 
+RECALLED = 3
+"""Configs of earlier studies that are measured again before all else, in half of the trials at
+most."""
+
 
 @dataclass(frozen=True, slots=True)
 class TuneRequest:
     """What is asked for. ``max_queries`` bounds each side of the split, ``app_id`` is the
-    registered app that it is for."""
+    registered app that it is for, ``warm`` whether to begin with what its earlier studies found."""
 
     objective: Objective
     trials: int
@@ -87,6 +92,7 @@ class TuneRequest:
     max_queries: int
     database: str
     app_id: int | None = None
+    warm: bool = False
 
 
 class TuneWatcher(Watcher):
@@ -104,7 +110,7 @@ class TuneWatcher(Watcher):
 @dataclass(frozen=True)
 class TuneResult:
     """Everything that was found, in which study. ``features`` is None where they were not asked
-    for."""
+    for; ``models`` is the version of the set that was asked, None where none was."""
 
     study: int
     workload: Workload
@@ -114,6 +120,7 @@ class TuneResult:
     search_queries: int
     report_queries: int
     features: WorkloadFeatures | None
+    models: int | None
 
     @cached_property
     def importance(self) -> Sequence[Importance]:
@@ -135,7 +142,46 @@ class TuneResult:
             "busy": sum(t.busy for t in self.trials),
             "queries": {"search": self.search_queries, "report": self.report_queries},
             "workload": _described(self.workload, self.features),
+            "models": self.models,
         }
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study before it begins.
+
+    Attributes:
+        space: that is searched.
+        settings: what beside workload, app and machine makes two studies the same.
+    """
+
+    space: Space
+    plan: Plan
+    settings: Mapping[str, Any]
+
+
+def prepare(workload: Workload, target: Target, request: TuneRequest, parts: Parts) -> Prepared:
+    """What a study would be; nothing is measured.
+
+    Raises:
+        InputError, MeasurementError: these queries cannot measure that.
+    """
+    search, report = _sides(workload, request, parts)
+    _check_answers(request.objective, search, report)
+    space = searched_space(target.space, request.objective)
+    plan = Plan(
+        space.default(),
+        request.objective,
+        tuple(q.id for q in search),
+        tuple(q.id for q in report),
+    )
+    return Prepared(space, plan, _identity(request, plan, parts.seed, target))
+
+
+def models_asked(database: Database, target: Target, request: TuneRequest) -> int | None:
+    """The version of the set of models that a study asks now, None where it asks none."""
+    asks = target.learned and request.strategy == "bayesian"
+    return models_version(database) if asks else None
 
 
 def tune(
@@ -157,21 +203,12 @@ def tune(
         UnreachableError: who measures is not there now; the study goes on when it is asked again.
         WorkCancelled: the measurer was told to stop.
     """
-    search, report = _sides(workload, request, parts)
-    _check_answers(request.objective, search, report)
-    space = searched_space(target.space, request.objective)
-    plan = Plan(
-        space.default(),
-        request.objective,
-        tuple(q.id for q in search),
-        tuple(q.id for q in report),
-    )
+    prepared = prepare(workload, target, request, parts)
+    space, plan, settings = prepared.space, prepared.plan, dict(prepared.settings)
     profile = None
     if target.hardware:
         predicting = request.strategy == "bayesian"
         profile = hardware_profile(parts, watcher.progress, whole=predicting)
-    settings = _identity(space, request, plan, parts.seed, target)
-    if profile is not None:
         settings["hardware"] = profile.fingerprint
     name = address([workload.hash_hex, settings, request.app_id])
     lock = parts.settings.home / "locks" / f"{name}.lock"
@@ -193,6 +230,8 @@ def tune(
         forecast = _forecast(space, request, costs, plan, parts.seed)
         watcher.planned(forecast, len(log.trials()))
         _check_disk(parts, forecast)
+        models = models_asked(Database(engine, parts.clock), target, request)
+        known = _known(studies, request, row.id, space)
         strategy = _strategy(
             space,
             request,
@@ -202,9 +241,11 @@ def tune(
             lambda: _prior(
                 engine, parts, target, space, request.objective, features, profile, watcher
             ),
+            known,
             learned=target.learned,
             pseudo=workload.query_source == "pseudo",
         )
+        strategy = WarmStart(_first(known, plan, request), strategy)
         measurer = target.measurer()
         study = Study(plan, measurer, log, report_log, costs.model, parts.clock, watcher)
         trials = study.run(strategy, Limits(request.trials, request.budget_s))
@@ -212,8 +253,8 @@ def tune(
         best = strategy.best(trials)
         outcome = _outcome(study, trials, best, log, report_log, request.objective, parts, groups)
         seconds = sum(t.seconds for t in [*trials, *report_log.trials()])
-        sides = len(search), len(report)
-        result = TuneResult(row.id, workload, outcome, trials, seconds, *sides, features)
+        sides = len(plan.search), len(plan.report)
+        result = TuneResult(row.id, workload, outcome, trials, seconds, *sides, features, models)
         publish(result)
         studies.finish(row.id, result.to_json())
     return result
@@ -240,6 +281,21 @@ def _prior(
     return prior
 
 
+def _known(
+    studies: StudyRepository, request: TuneRequest, study: int, space: Space
+) -> list[Config]:
+    """Configs to begin with: not what this study itself measured before it was interrupted."""
+    if not request.warm or request.app_id is None:
+        return []
+    return earlier_best(studies, request.app_id, study, space, request.objective)
+
+
+def _first(known: Sequence[Config], plan: Plan, request: TuneRequest) -> list[Config]:
+    """Those that are measured before all else."""
+    most = min(RECALLED, -(-request.trials // 2))
+    return [config for config in known if config != plan.default][:most]
+
+
 def _features(workload: Workload, parts: Parts, watcher: TuneWatcher) -> WorkloadFeatures:
     """The features of the workload; the static embedder, which they need, is made before."""
     if needs_preparation(parts.settings.models):
@@ -251,7 +307,7 @@ def _features(workload: Workload, parts: Parts, watcher: TuneWatcher) -> Workloa
 
 def _described(workload: Workload, features: WorkloadFeatures | None) -> dict[str, Any]:
     known = None if features is None else features.to_json()
-    return {**workload.summary(), "features": known}
+    return {**workload.summary(), "hashes": workload.part_hashes, "features": known}
 
 
 def front_of(objective: Objective) -> tuple[Objective, Objective]:
@@ -275,7 +331,8 @@ def _sides(
             "all queries share gold documents: none are left for the report; add queries"
         )
     rng = parts.rng(SEED_SAMPLE)
-    return subsample(search, request.max_queries, rng), subsample(report, request.max_queries, rng)
+    asked, told = (subsample(side, request.max_queries, rng) for side in (search, report))
+    return [asked[i] for i in rng.permutation(len(asked))], told
 
 
 def _check_answers(objective: Objective, search: Sequence[Query], report: Sequence[Query]) -> None:
@@ -294,6 +351,7 @@ def _strategy(
     costs: CostModel,
     plan: Plan,
     prior: Callable[[], Prior | None],
+    known: Sequence[Config],
     *,
     learned: bool,
     pseudo: bool,
@@ -302,11 +360,11 @@ def _strategy(
         return RandomSearch(space, request.objective, seed, request.trials)
     if request.strategy == "greedy":
         return ModelFirstGreedy(space, request.objective, seed)
-    known = [*designed("quality", space), *designed("index", space)] if learned else []
+    portfolio = [*designed("quality", space), *designed("index", space)] if learned else []
     return BayesianSearch(
         space,
         request.objective,
-        SpaceCandidates(space, known, seed),
+        SpaceCandidates(space, [*known, *portfolio], seed),
         prior(),
         costs,
         queries=len(plan.search),
@@ -338,9 +396,7 @@ def _check_disk(parts: Parts, forecast: Estimate | None) -> None:
         )
 
 
-def _identity(
-    space: Space, request: TuneRequest, plan: Plan, seed: int, target: Target
-) -> dict[str, Any]:
+def _identity(request: TuneRequest, plan: Plan, seed: int, target: Target) -> dict[str, Any]:
     """What makes two studies the same."""
     return {
         "objective": str(request.objective),
@@ -350,10 +406,15 @@ def _identity(
         "budget_s": None if math.isinf(request.budget_s) else request.budget_s,
         "seed": seed,
         "default": plan.default.to_json(),
-        "space": [[k.name, k.domain.describe()] for k in space],
+        "space": [_declared(knob) for knob in target.space],
         "queries": address([plan.search, plan.report]),
         **target.identity,
     }
+
+
+def _declared(knob: Knob) -> dict[str, Any]:
+    """A knob without its default, which is the baseline's, and what is for people only."""
+    return {n: v for n, v in knob_to_json(knob).items() if n not in ("default", "meaning")}
 
 
 def _outcome(

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-JobKind = Literal["tune", "train", "prune"]
+JobKind = Literal["tune", "retune", "train", "prune"]
 JobState = Literal["queued", "running", "done", "cancelled", "dead"]
 
-KINDS: tuple[JobKind, ...] = ("tune", "train", "prune")
+KINDS: tuple[JobKind, ...] = ("tune", "retune", "train", "prune")
 STATES: tuple[JobState, ...] = ("queued", "running", "done", "cancelled", "dead")
 
 

@@ -14,10 +14,17 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from autorag.racing import Race
 from autorag.space import Config
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total) while a measurement runs."""
+
+LOST = "lost"
+"""Key of a measurement's conditions under which stands why it ended early, as a race was lost."""
+
+SEEN = "seen"
+"""Key under which stands the share of the queries that were asked, where not all were."""
 
 TrialState = Literal["running", "finished", "failed", "skipped", "censored"]
 
@@ -108,6 +115,7 @@ class Measurer(Protocol):
         generate: bool = False,
         deadline: float | None = None,
         progress: Progress | None = None,
+        race: Race | None = None,
     ) -> Measurement:
         """Measure one config on these queries of its workload.
 
@@ -115,6 +123,8 @@ class Measurer(Protocol):
             queries: query ids, in the order in which they are asked.
             generate: also generate answers, on a subsample.
             deadline: on the clock's ``monotonic``; past it the run is stopped.
+            race: what the measurement may end early against. Then it is of the queries that were
+                asked, and its condition ``LOST`` says why it ended. Who measures may not know how.
 
         Raises:
             MeasurementError: the config could not be measured.
@@ -137,7 +147,8 @@ class TrialLog(Protocol):
         """Record that a trial runs now."""
 
     def finish(self, number: int, measurement: Measurement, seconds: float) -> None:
-        """Record its result, all rows or none."""
+        """Record its result, all rows or none. One whose conditions have ``LOST`` is ``censored``
+        for that reason."""
 
     def close(self, number: int, state: TrialState, reason: str, seconds: float) -> None:
         """Record that it ended without a result."""

@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autorag.errors import MeasurementCancelled, MeasurementError, UnreachableError
+from autorag.metrics import metric
 from autorag.objective import Objective
 from autorag.optimizer import Proposal, Stop, Strategy, best_trial
 from autorag.ports import Clock, CostModel, Estimate, Measurement, Measurer, Trial, TrialLog
+from autorag.racing import Race
 from autorag.space import Config
 
 MOST_SKIPS = 20
@@ -159,7 +161,7 @@ class Study:
         self._log.start(number, config)
         started = self._clock.monotonic()
         try:
-            measurement = self._measure(config, self._plan.search, deadline)
+            measurement = self._measure(config, self._plan.search, deadline, self._race())
         except MeasurementCancelled as error:
             self._log.close(number, "skipped", str(error), self._clock.monotonic() - started)
         except MeasurementError as error:
@@ -176,14 +178,18 @@ class Study:
         self._watcher.trial_ended(trial)
 
     def _learn(self, trial: Trial) -> None:
-        if trial.state == "finished":
+        if trial.state in ("finished", "censored"):
             seen = Measurement(
                 trial.metrics, trial.stages, trial.reused, trial.build_s, (), trial.conditions
             )
             self._costs.observe(trial.config, seen)
 
     def _measure(
-        self, config: Config, queries: Sequence[str], deadline: float | None
+        self,
+        config: Config,
+        queries: Sequence[str],
+        deadline: float | None,
+        race: Race | None = None,
     ) -> Measurement:
         return self._measurer.measure(
             config,
@@ -191,7 +197,22 @@ class Study:
             generate=self._plan.objective.needs_generation,
             deadline=deadline,
             progress=self._watcher.progress,
+            race=race,
         )
+
+    def _race(self) -> Race | None:
+        """What the next trial runs against: the best that was measured, if it holds all bounds."""
+        objective = self._plan.objective
+        finished = [t for t in self._log.trials() if t.state == "finished"]
+        held = [t for t in finished if objective.feasible(t.metrics)]
+        ranks = metric(objective.metric).kind == "ranking" and objective.direction == "max"
+        if not held or not ranks or objective.beside or objective.needs_generation:
+            return None
+        results = self._log.query_results(best_trial(held, objective).number)
+        name = objective.metric
+        rival = {r.query: r.metrics[name] for r in results if name in r.metrics}
+        longest = [s.bound for s in objective.slos if s.metric == "latency_p95_ms" and s.at_most]
+        return Race(name, rival, min(longest, default=None)) if rival else None
 
     def _reserve(self, trials: Sequence[Trial]) -> float:
         """Seconds that measuring the report will take."""

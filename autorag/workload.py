@@ -41,6 +41,17 @@ class Workload:
         documents = [[d.id, d.content_hash] for d in self.documents]
         return address([documents, [query_to_json(q) for q in self.queries]])
 
+    @property
+    def part_hashes(self) -> dict[str, str]:
+        """Identify the documents and the queries, each alone: of a query's gold only which
+        documents, since where in them it stands changes with their text."""
+        documents = [[d.id, d.content_hash] for d in self.documents]
+        queries = [
+            [q.id, q.question, [u.doc for u in q.units], list(q.answers), q.answerable]
+            for q in self.queries
+        ]
+        return {"documents": address(documents), "queries": address(queries)}
+
     def summary(self) -> dict[str, Any]:
         """What every result says about the workload."""
         return {

@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.suggest_time [--observations 10 30 100] [--repeats 5]
 
-The whole space of the reference pipeline, the models that ship, and an objective with two bounds; or
-the same space without models (``plain``). What was "measured" is what models predict with noise, of
-configs drawn at random: only the time is looked at. The first call is told apart: it imports, reads
-the models and lays them over the candidates; the store, the service and the artifacts play no part.
+The whole space of the reference pipeline, the models that ship, and an objective with three bounds;
+or the same space without models (``plain``). What was "measured" is made up, of configs drawn at
+random: only the time is looked at. The first call is told apart: it imports, reads the models and
+lays them over the candidates; the store, the service and the artifacts play no part.
 """
 
 from __future__ import annotations
@@ -57,9 +57,7 @@ def main() -> None:
 def a_search(space: Space, prior: Prior | None) -> BayesianSearch:
     known = [*designed("quality", space), *designed("index", space)]
     candidates = SpaceCandidates(space, known, 0)
-    return BayesianSearch(
-        space, OBJECTIVE, candidates, prior, MeanCosts(), queries=200, seed=0
-    )
+    return BayesianSearch(space, OBJECTIVE, candidates, prior, MeanCosts(), queries=200, seed=0)
 
 
 def a_prior(folder: Path, space: Space) -> Prior:

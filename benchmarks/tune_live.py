@@ -1,6 +1,6 @@
 """Real runs, not replay: the optimizer against Optuna's TPE on the same measurer, equal seconds.
 
-    python -m benchmarks.tune_live --workloads xquad_en clapnq_dev multihop_wiki --budget 90 --seeds 3
+    python -m benchmarks.tune_live --workloads xquad_en clapnq_dev --budget 90 --seeds 3
 
 Every run measures the reference pipeline in processes of this machine, in a home of its own whose
 artifact store is empty, on the workload's search queries; the default config comes first. Both
@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from benchmarks.searching.optuna_peers import LiveOptuna, tpe
 
 from api.settings import Settings
 from api.targets import reference_target
@@ -47,7 +47,6 @@ from autorag.table.files import read_machines, read_table
 from autorag.workload import Workload
 from benchmarks.lessons.page import table
 from benchmarks.searching.knowledge import models_without
-from benchmarks.searching.optuna_peers import LiveOptuna, tpe
 from collectors.prepare import prepare_models
 from models.predictor import Task
 from models.prior import LearnedPrior
@@ -136,8 +135,12 @@ class Shared:
             )
         engine = open_database(parts.settings.database_url)
         row = StudyRepository(engine, parts.clock).open(workload.summary(), {"run": strategy})
-        logs = [SqlTrialLog(engine, parts.clock, row.id, side, "run") for side in ("search", "report")]
-        study = Study(plan, target.measurer(), *logs, costs, parts.clock, Watcher())
+        search_log, report_log = (
+            SqlTrialLog(engine, parts.clock, row.id, side, "run") for side in ("search", "report")
+        )
+        study = Study(
+            plan, target.measurer(), search_log, report_log, costs, parts.clock, Watcher()
+        )
         trials = study.run(search, Limits(1000, self._budget))
         best = search.best(trials)
         report = study.measure_report(best.number).metrics
@@ -202,7 +205,9 @@ def summary(found: Sequence[Run], budget: float) -> str:
             worth = [r.report for r in some]
             figures = f"{np.mean(worth):.4f}", f"{min(worth):.4f}–{max(worth):.4f}"
             held = f"{sum(r.held for r in some)} of {len(some)}"
-            rows.append((workload, strategy, np.mean([r.trials for r in some]), *seen, *figures, held))
+            rows.append(
+                (workload, strategy, np.mean([r.trials for r in some]), *seen, *figures, held)
+            )
     headings = ("workload", "strategy", "trials", *(f"seen at {m:.0f} s" for m in moments))
     return table((*headings, "other queries", "least–most", "bounds held"), rows)
 
@@ -214,7 +219,9 @@ def at(run: Run, moment: float) -> float:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--workloads", nargs="+", default=["xquad_en", "clapnq_dev", "multihop_wiki"])
+    parser.add_argument(
+        "--workloads", nargs="+", default=["xquad_en", "clapnq_dev", "multihop_wiki"]
+    )
     parser.add_argument("--budget", type=float, default=90.0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--table", type=Path, default=Path("benchmarks/table"))

@@ -41,6 +41,7 @@ from autorag.evaluation.ranking import ranking_metrics
 from autorag.hashing import text_id
 from autorag.ports import Measurement, Progress, QueryResult
 from autorag.queries import Query
+from autorag.racing import Race
 from autorag.space import Config
 from autorag.workload import Workload
 from collectors.cancelling import Cancelling, never
@@ -117,6 +118,7 @@ class HttpMeasurer:
         generate: bool = False,
         deadline: float | None = None,
         progress: Progress | None = None,
+        race: Race | None = None,
     ) -> Measurement:
         """See :class:`autorag.ports.Measurer`; ``deadline`` is on ``time.monotonic``."""
 

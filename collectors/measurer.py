@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autorag.errors import MeasurementCancelled
 from autorag.ports import Measurement, Progress
+from autorag.racing import Race
 from autorag.space import Config
 from autorag.workload import Workload, write_snapshot
 from collectors.cancelling import Cancelling, never
@@ -62,6 +63,7 @@ class ProcessMeasurer:
         generate: bool = False,
         deadline: float | None = None,
         progress: Progress | None = None,
+        race: Race | None = None,
     ) -> Measurement:
         """See :class:`autorag.ports.Measurer`; ``deadline`` is on ``time.monotonic``."""
         poll = self._cancelling.check
@@ -77,6 +79,7 @@ class ProcessMeasurer:
             seed=self._seed,
             generate=generate,
             parse_reused=self._parsed,
+            race=None if race is None else race.to_json(),
         )
         self._parsed = True
 

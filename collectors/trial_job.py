@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autorag.ports import Measurement, QueryResult
+from autorag.racing import Race, Referee
 from autorag.space import Config
 
 
@@ -22,6 +23,7 @@ class TrialJob:
         store, store_limit_bytes, models: artifacts and models.
         generate: also generate answers.
         parse_reused: whether the documents' parsing was answered from the store.
+        race: what it may end early against, as JSON.
     """
 
     snapshot: str
@@ -33,6 +35,7 @@ class TrialJob:
     seed: int
     generate: bool
     parse_reused: bool
+    race: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object, written to the file that :meth:`read` reads."""
@@ -41,6 +44,10 @@ class TrialJob:
     @classmethod
     def read(cls, path: Path) -> TrialJob:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def referee(self) -> Referee | None:
+        """Who ends the measurement early."""
+        return None if self.race is None else Referee(Race.from_json(self.race), len(self.queries))
 
     def to_config(self) -> Config:
         """The config; it was checked where the job was made."""

@@ -15,14 +15,14 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autorag.errors import AutoragError, InputError
-from autorag.ports import Measurement
+from autorag.ports import LOST, SEEN, Measurement
 from collectors.counters import Counters
 from collectors.pressure import waited_share
 from collectors.trial_job import TrialJob, measurement_to_json
@@ -54,6 +54,11 @@ class Pass:
     @property
     def busy(self) -> bool:
         return (self.pressure or 0.0) > BUSY
+
+    @property
+    def again(self) -> bool:
+        """Whether to ask again: not what lost its race anyway."""
+        return self.busy and self.asked.lost is None
 
     @property
     def slow_share(self) -> float:
@@ -99,11 +104,13 @@ def measure(job: TrialJob, counters: Counters) -> Measurement:
     warm_up(pipeline, queries)
     memory_is_of_serving = give_back_memory()
     with counters:
-        passes = run_passes(counters, lambda: run_queries(pipeline, queries, pace, report))
+        passes = run_passes(
+            counters, lambda: run_queries(pipeline, queries, pace, report, job.referee())
+        )
     peak = counters.values["rss_peak_mb"] if memory_is_of_serving else None
-    kept = min(passes, key=lambda p: (p.pressure or 0.0, p.asked.slow))
+    kept = passes[-1] if passes[-1].asked.lost is not None else calmest(passes)
     asked = kept.asked.results
-    results = judge(pipeline, queries, asked)
+    results = judge(pipeline, queries[: len(asked)], asked)
     if job.generate:
         results = add_answers(pipeline, queries, asked, results, report)
     built = pipeline.built
@@ -112,7 +119,7 @@ def measure(job: TrialJob, counters: Counters) -> Measurement:
     metrics["build_s"] = sum(built.build_s.values())
     if peak is not None:
         metrics["rss_peak_mb"] = peak
-    conditions = {
+    conditions: dict[str, Any] = {
         "cpu_pressure": kept.pressure,
         "passes": len(passes),
         "busy": kept.busy,
@@ -122,15 +129,22 @@ def measure(job: TrialJob, counters: Counters) -> Measurement:
         "hardware": machine_fingerprint(),
         "counters": dict(kept.counters),
     }
+    if (lost := passes[-1].asked.lost) is not None:
+        conditions |= {LOST: lost, SEEN: len(results) / len(queries)}
     return Measurement(
         metrics, stage_quantiles(results), built.reused, built.build_s, results, conditions
     )
 
 
+def calmest(passes: Sequence[Pass]) -> Pass:
+    """The pass in which least else was going on."""
+    return min(passes, key=lambda p: (p.pressure or 0.0, p.asked.slow))
+
+
 def run_passes(counters: Counters, run: Callable[[], Asked]) -> list[Pass]:
     """Ask the queries until nothing else wanted the CPU meanwhile, ``PASSES`` times at most."""
     passes: list[Pass] = []
-    while not passes or (passes[-1].busy and len(passes) < PASSES):
+    while not passes or (passes[-1].again and len(passes) < PASSES):
         with counters:
             asked = run()
         passes.append(Pass(asked, counters.values))

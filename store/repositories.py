@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, up
 
 from autorag.errors import StoreError
 from autorag.hashing import ADDRESS_BYTES, address
-from autorag.ports import Clock, Measurement, QueryResult, Trial, TrialState
+from autorag.ports import LOST, Clock, Measurement, QueryResult, Trial, TrialState
 from autorag.space import Config
 from store.engine import reading, store_errors
 from store.tables import studies, trial_queries, trials
@@ -29,6 +29,16 @@ class StudyRow:
 
     id: int
     resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedStudy:
+    """A study that ended: what made it the same as another, and what came of it."""
+
+    id: int
+    workload: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    outcome: Mapping[str, Any]
 
 
 class Repository:
@@ -159,6 +169,38 @@ class StudyRepository(Repository):
         with self._reading() as connection:
             return [(_config(config), metrics) for config, metrics in connection.execute(query)]
 
+    def measured_by_study(
+        self, app_id: int, limit: int, *, besides: int
+    ) -> list[list[tuple[Config, Mapping[str, float]]]]:
+        """As :meth:`measured`, by study, without the study ``besides``; that of the newest trial
+        is the first."""
+        query = (
+            select(trials.c.study_id, trials.c.config, trials.c.metrics)
+            .join(studies, studies.c.id == trials.c.study_id)
+            .where(studies.c.app_id == app_id, studies.c.id != besides)
+            .where(trials.c.split == "search", trials.c.state == "finished")
+            .order_by(trials.c.id.desc())
+            .limit(limit)
+        )
+        found: dict[int, list[tuple[Config, Mapping[str, float]]]] = {}
+        with self._reading() as connection:
+            for study, config, metrics in connection.execute(query):
+                found.setdefault(study, []).append((_config(config), metrics))
+        return list(found.values())
+
+    def last_finished(self, app_id: int) -> FinishedStudy | None:
+        """The study of an app that ended last."""
+        c = studies.c
+        query = (
+            select(c.id, c.workload, c.settings, c.outcome)
+            .where(c.app_id == app_id, c.state == "finished")
+            .order_by(c.finished_at.desc(), c.id.desc())
+            .limit(1)
+        )
+        with self._reading() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else FinishedStudy(*row)
+
 
 class SqlTrialLog(Repository):
     """The trials of one side of a study; see :class:`autorag.ports.TrialLog`.
@@ -204,14 +246,15 @@ class SqlTrialLog(Repository):
             connection.execute(insert(trials), row)
 
     def finish(self, number: int, measurement: Measurement, seconds: float) -> None:
+        lost = measurement.conditions.get(LOST)
         values = {
-            "state": "finished",
+            "state": "finished" if lost is None else "censored",
             "metrics": dict(measurement.metrics),
             "stages": {s: dict(v) for s, v in measurement.stages.items()},
             "reused": list(measurement.reused),
             "build_s": dict(measurement.build_s),
             "conditions": dict(measurement.conditions),
-            "reason": None,
+            "reason": lost,
         }
 
         def add_queries(connection: Connection, trial: int) -> None:

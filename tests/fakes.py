@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from autorag.errors import MeasurementCancelled, StoreError
-from autorag.ports import Estimate, Measurement, Progress, QueryResult, Trial, TrialState
+from autorag.ports import LOST, Estimate, Measurement, Progress, QueryResult, Trial, TrialState
+from autorag.racing import Race
 from autorag.space import Config
 
 Answer = Callable[[Config], Mapping[str, float]]
@@ -51,6 +52,7 @@ class FakeMeasurer:
         generate: bool = False,
         deadline: float | None = None,
         progress: Progress | None = None,
+        race: Race | None = None,
     ) -> Measurement:
         self.asked.append((config, tuple(queries), generate))
         ends = self.clock.now + self.seconds(config)
@@ -87,14 +89,16 @@ class MemoryTrialLog:
         config, m = self._running(number).config, measurement
         if len({q.query for q in m.queries}) < len(m.queries):
             raise StoreError(f"trial {number} could not be recorded: a query is there twice")
+        lost = m.conditions.get(LOST)
         self._trials[number] = Trial(
             number,
             config,
-            "finished",
+            "finished" if lost is None else "censored",
             m.metrics,
             m.stages,
             m.reused,
             seconds,
+            lost,
             build_s=m.build_s,
             conditions=m.conditions,
         )

@@ -44,7 +44,7 @@ from store.database import Session
 
 router = APIRouter(tags=["jobs"])
 
-NEEDS_APP = ("tune",)
+NEEDS_APP = ("tune", "retune")
 
 _DURATION = (
     r"^\s*([nN][oO][nN][eE]|"
@@ -64,14 +64,16 @@ _TUNE = {
     "seed": {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED},
     "apply": {"type": "boolean"},
 }
+_RETUNE = {**_TUNE, "force": {"type": "boolean"}}
 _TRAIN = {"seed": _TUNE["seed"], "promote": {"type": "boolean"}}
 App = Annotated[str, Field(pattern=APP_NAME, examples=["support"])]
 Arguments = Annotated[
     dict[Member, Json],
     Field(
-        description="Of a tune or a train; other kinds take none.",
+        description="Of a tune, a retune (which alone takes ``force``) or a train; a prune takes "
+        "none.",
         examples=[{"trials": 10}],
-        json_schema_extra={"properties": {**_TUNE, **_TRAIN}, "additionalProperties": False},
+        json_schema_extra={"properties": {**_RETUNE, **_TRAIN}, "additionalProperties": False},
     ),
 ]
 Cron = Annotated[
@@ -82,7 +84,12 @@ Cron = Annotated[
         json_schema_extra={"pattern": r"^\s*([0-9A-Za-z*/,#-]+\s+){4}[0-9A-Za-z*/,#-]+\s*$"},
     ),
 ]
-_TAKES: dict[JobKind, Mapping[str, Any]] = {"tune": _TUNE, "train": _TRAIN, "prune": {}}
+_TAKES: dict[JobKind, Mapping[str, Any]] = {
+    "tune": _TUNE,
+    "retune": _RETUNE,
+    "train": _TRAIN,
+    "prune": {},
+}
 _BY_KIND = [
     {
         "required": ["kind", "app"] if kind in NEEDS_APP else ["kind"],
@@ -188,7 +195,9 @@ class ScheduleList(View):
 async def start_job(
     request: Request, body: JobBody, caller: Admin, key: IdempotencyKey = None
 ) -> Response:
-    """Queue work. Of each kind one job for an app is queued or running at a time."""
+    """Queue work. Of each kind one job for an app is queued or running at a time. A retune measures
+    nothing when nothing that its result depends on changed since the app was tuned last, and says
+    so."""
     service: Service = request.app.state.service
     arguments = check_arguments(body.kind, body.arguments)
 

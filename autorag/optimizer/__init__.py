@@ -1,7 +1,7 @@
 """Deciding what to measure next."""
 
 from autorag.optimizer.bayesian import BayesianSearch
-from autorag.optimizer.candidates import FixedCandidates, SpaceCandidates
+from autorag.optimizer.candidates import FixedCandidates, SpaceCandidates, valid_configs
 from autorag.optimizer.greedy import ModelFirstGreedy
 from autorag.optimizer.random import RandomSearch
 from autorag.optimizer.strategy import (
@@ -12,6 +12,7 @@ from autorag.optimizer.strategy import (
     best_trial,
     pareto_trials,
 )
+from autorag.optimizer.warm import WarmStart, best_before
 
 __all__ = [
     "EXHAUSTED",
@@ -23,6 +24,9 @@ __all__ = [
     "SpaceCandidates",
     "Stop",
     "Strategy",
+    "WarmStart",
+    "best_before",
     "best_trial",
     "pareto_trials",
+    "valid_configs",
 ]

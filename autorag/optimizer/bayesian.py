@@ -94,7 +94,9 @@ class BayesianSearch:
         risk: float | None = None,
     ) -> None:
         self._objective = objective
-        self._surrogate = Surrogate(space, objective, candidates, prior, queries, indirect=indirect)
+        self._surrogate = Surrogate(
+            space, objective, candidates, prior, queries, seed=seed, indirect=indirect
+        )
         self._costs = costs
         self._queries = queries
         self._seed = seed
@@ -106,7 +108,7 @@ class BayesianSearch:
         """See :class:`autorag.optimizer.strategy.Strategy`."""
         rng = np.random.default_rng([self._seed, len(trials)])
         try:
-            known = self._surrogate.learn(trials, rng)
+            known = self._surrogate.learn(trials)
             return self._proposed(known, trials, used, most_s, rng)
         except np.linalg.LinAlgError:
             tried = {t.config for t in trials}
@@ -118,7 +120,7 @@ class BayesianSearch:
         are likely to hold their bounds; else the one that is likeliest to. Of a front (two
         objectives), and where no posterior can be computed, what was measured decides."""
         try:
-            known = self._surrogate.learn(trials, np.random.default_rng(self._seed))
+            known = self._surrogate.learn(trials)
         except np.linalg.LinAlgError:
             return best_trial(trials, self._objective)
         if not known.measured.size or len(known.wanted) > 1:
@@ -132,12 +134,12 @@ class BayesianSearch:
 
     def guess(self, trials: Sequence[Trial] = ()) -> Config:
         """The config that is best by what is known, whether it was measured or not."""
-        known = self._surrogate.learn(trials, np.random.default_rng(self._seed))
+        known = self._surrogate.learn(trials)
         return known.configs[known.best(np.arange(len(known.configs)), SURE)]
 
     def ranked(self) -> list[Config]:
         """All candidates, the best first by what is believed of them before any trial."""
-        known = self._surrogate.believed()
+        known = self._surrogate.learn(())
         rows = np.arange(len(known.configs))
         chance = known.chance(rows)
         order = np.lexsort((known.cost(rows), np.where(chance >= SURE, 0.0, -chance)))

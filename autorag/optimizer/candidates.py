@@ -57,7 +57,7 @@ class SpaceCandidates:
     ) -> None:
         self._space = space
         rng = np.random.default_rng(seed)
-        found = dict.fromkeys([space.default(), *_valid(space, known)])
+        found = dict.fromkeys([space.default(), *valid_configs(space, known)])
         found |= dict.fromkeys(space.sample(rng) for _ in range(drawn))
         self.base: Sequence[Config] = tuple(found)
 
@@ -87,7 +87,9 @@ class SpaceCandidates:
                 yield self._space.config({}, base=mixed)
 
 
-def _valid(space: Space, configs: Sequence[Config]) -> Iterator[Config]:
+def valid_configs(space: Space, configs: Sequence[Config]) -> Iterator[Config]:
+    """Configs of another space as they are in this one: without what it does not know or allow.
+    Those that are not valid so are left out."""
     for config in configs:
         with suppress(ConfigError):
             yield space.config({}, base=config)

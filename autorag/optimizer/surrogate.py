@@ -18,17 +18,20 @@ from autorag.optimizer.acquisition import Goal, chance_of_all
 from autorag.optimizer.candidates import Candidates, encoded
 from autorag.optimizer.posterior import Observations, Posterior, posterior
 from autorag.optimizer.scales import Floats, Scale, scale
-from autorag.ports import Belief, Prior, Trial
+from autorag.ports import SEEN, Belief, Prior, Trial
 from autorag.space import Config, Space
 
 BEST = 4
 """Measured configs around which candidates are made."""
 
+MEASURED = ("finished", "censored")
+"""States of trials that tell something; of those that lost a race, as much as they saw."""
+
 MOST_MEASURED = 120
 """Configs that posteriors are computed from: half of them the best, the others the newest."""
 
-Values = Mapping[Config, Sequence[Mapping[str, float]]]
-"""Config → metrics of every time it was measured."""
+Values = dict[Config, list[tuple[Mapping[str, float], float]]]
+"""Config → metrics of every time it was measured, and on which share of the queries."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Surrogate:
     Args:
         prior: None where nothing is known of other workloads.
         queries: on how many a trial is measured.
+        seed: of the candidates around what is best.
         indirect: whether a stand-in for ranking metrics is measured (pseudo-queries).
     """
 
@@ -86,6 +90,7 @@ class Surrogate:
         prior: Prior | None,
         queries: int,
         *,
+        seed: int,
         indirect: bool,
     ) -> None:
         self._space = space
@@ -94,35 +99,41 @@ class Surrogate:
         self._prior = prior
         self._queries = queries
         self._indirect = indirect
+        self._seed = seed
         self._base: _Points | None = None
+        self._last: tuple[list[Trial], Known] | None = None
 
-    def learn(self, trials: Sequence[Trial], rng: np.random.Generator) -> Known:
+    def learn(self, trials: Sequence[Trial]) -> Known:
         """Posteriors after these trials. Of what is being measured now the result is taken to be
-        what is expected.
+        what is expected. What was learned last is kept: who asks for a proposal asks for the best
+        so far too.
 
         Raises:
             LinAlgError: no posterior can be computed.
         """
-        finished = [t for t in trials if t.state == "finished"]
+        if self._last is None or self._last[0] != list(trials):
+            self._last = list(trials), self._learned(trials)
+        return self._last[1]
+
+    def scale(self, name: str) -> Scale:
+        """The scale of a metric, as it is measured here."""
+        return scale(name, self._queries)
+
+    def _learned(self, trials: Sequence[Trial]) -> Known:
+        rng = np.random.default_rng([self._seed, len(trials)])
+        finished = [t for t in trials if t.state in MEASURED]
         ranked = sorted(finished, key=lambda t: self._objective.rank(t.metrics))
         best = list(dict.fromkeys(t.config for t in ranked))[:BEST]
         points = self._points([t.config for t in trials], self._candidates.around(best, rng))
-        values = _values(_kept(ranked, finished), self._objective.metrics)
+        kept = _kept(ranked, finished)
+        values = _values(kept, self._objective.metrics)
         known = self._fit(points, values)
         pending = [t.config for t in trials if t.state == "running"]
         if not pending:
             return known
         for config in pending:
-            values[config] = [*values.get(config, ()), self._expected(known, config)]
+            values[config] = [*values.get(config, ()), (self._expected(known, config), 1.0)]
         return self._fit(points, values)
-
-    def believed(self) -> Known:
-        """What is known before any trial."""
-        return self.learn((), np.random.default_rng(0))
-
-    def scale(self, name: str) -> Scale:
-        """The scale of a metric, as it is measured here."""
-        return scale(name, self._queries)
 
     def _expected(self, known: Known, config: Config) -> dict[str, float]:
         at = np.array([known.rows[config]])
@@ -146,8 +157,8 @@ class Surrogate:
         stands_in = self._indirect and METRICS[name].kind == "ranking"
         return Observations(
             np.array([points.rows[config] for config in values], dtype=np.intp),
-            np.array([on.of(np.array([m[name] for m in v])).mean() for v in values.values()]),
-            np.array([float(len(v)) for v in values.values()]),
+            np.array([_mean(name, on, v) for v in values.values()]),
+            np.array([sum(share for _, share in v) for v in values.values()]),
             belief.indirect if stands_in and belief is not None else 0.0,
         )
 
@@ -213,12 +224,17 @@ def _kept(ranked: Sequence[Trial], finished: Sequence[Trial]) -> list[Trial]:
     return [*best, *newest[: MOST_MEASURED - len(best)]]
 
 
-def _values(
-    finished: Sequence[Trial], names: Sequence[str]
-) -> dict[Config, Sequence[Mapping[str, float]]]:
+def _values(measured: Sequence[Trial], names: Sequence[str]) -> Values:
     """What was measured of each config; trials that lack a metric that counts are left out."""
-    found: dict[Config, Sequence[Mapping[str, float]]] = {}
-    for trial in finished:
+    found: Values = {}
+    for trial in measured:
         if all(math.isfinite(trial.metrics.get(name, math.nan)) for name in names):
-            found[trial.config] = [*found.get(trial.config, ()), trial.metrics]
+            share = float(trial.conditions.get(SEEN, 1.0))
+            found.setdefault(trial.config, []).append((trial.metrics, share))
     return found
+
+
+def _mean(name: str, on: Scale, measured: Sequence[tuple[Mapping[str, float], float]]) -> float:
+    """The mean of a metric on its scale, each time weighing as much as it saw."""
+    values, shares = zip(*((float(on.of(m[name])), share) for m, share in measured), strict=True)
+    return float(np.average(values, weights=shares))

@@ -24,6 +24,7 @@ from autorag.pipeline.pace import Pace
 from autorag.pipeline.rag import Pipeline, Result
 from autorag.ports import Progress, QueryResult
 from autorag.queries import Query
+from autorag.racing import Referee
 
 WARM_UP = 5
 ROUNDS = 2
@@ -38,10 +39,15 @@ ANN_DEPTH = 10
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a pass over queries found: one result each, and how many of them come from a slow
-    moment, because no calm one came."""
+    moment, because no calm one came.
+
+    Attributes:
+        lost: why it ended early; then the results are of the first queries.
+    """
 
     results: list[Result]
     slow: int
+    lost: str | None = None
 
 
 def warm_up(pipeline: Pipeline, queries: Sequence[Query]) -> None:
@@ -52,12 +58,18 @@ def warm_up(pipeline: Pipeline, queries: Sequence[Query]) -> None:
 
 
 def run_queries(
-    pipeline: Pipeline, queries: Sequence[Query], pace: Pace, progress: Progress | None = None
+    pipeline: Pipeline,
+    queries: Sequence[Query],
+    pace: Pace,
+    progress: Progress | None = None,
+    referee: Referee | None = None,
 ) -> Asked:
     """Ask every query once, in order; then those of slow moments again, each ``ROUNDS`` times at
-    most. The result of the calmest moment counts."""
-    found = _Calmest(len(queries), pace)
+    most. The result of the calmest moment counts. A race that is lost ends it at once."""
+    found = _Calmest(len(queries), pace, referee)
     pace.worked(found.ask(pipeline, queries, progress))
+    if found.lost is not None:
+        return Asked(found.results, len(found.slow), found.lost)
     for _ in range(ROUNDS):
         if not found.slow or not pace.wait():
             break
@@ -68,8 +80,10 @@ def run_queries(
 class _Calmest:
     """The result of every query from the calmest moment in which it was asked."""
 
-    def __init__(self, count: int, pace: Pace) -> None:
+    def __init__(self, count: int, pace: Pace, referee: Referee | None) -> None:
         self._pace = pace
+        self._referee = referee
+        self.lost: str | None = None
         self._found: list[tuple[float, Result | None]] = [(inf, None)] * count
 
     @property
@@ -96,9 +110,21 @@ class _Calmest:
             if progress is not None and i % step == 0:
                 progress("query", i, len(queries))
             result, after = pipeline.retrieve(queries[i].question), self._pace.now()
+            first = self._found[i][1] is None
             self._found[i] = min(self._found[i], (max(before, after), result), key=_calmer)
+            if self._referee is not None and first:
+                self.lost = _lost(self._referee, pipeline, queries[i], result)
+                if self.lost is not None:
+                    break
+                after = self._pace.now()
             before = after
         return time.perf_counter() - started
+
+
+def _lost(referee: Referee, pipeline: Pipeline, query: Query, result: Result) -> str | None:
+    """Why a measurement is to end after this query."""
+    metrics = ranking_metrics(first_ranks(query.units, pipeline.occurrences(result)))
+    return referee.lost(query.id, metrics, sum(result.stage_ms.values()))
 
 
 def _calmer(found: tuple[float, Result | None]) -> tuple[bool, float]:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from autorag.errors import InputError, MeasurementCancelled, MeasurementError
 from autorag.metrics import METRICS
 from autorag.ports import Measurement, Progress
+from autorag.racing import Race
 from autorag.space import Config
 from autorag.table.builds import Artifact, Row, artifacts, charged, prices
 from autorag.table.schema import CONTEXTS, PSEUDO, RANKING_METRICS, TIMED_STAGES, Part
@@ -181,6 +182,7 @@ class Replay:
         generate: bool = False,
         deadline: float | None = None,
         progress: Progress | None = None,
+        race: Race | None = None,
     ) -> Measurement:
         """See :class:`autorag.ports.Measurer`. There are no per-query results: the ranking metrics
         are those of the view, whichever queries are asked, which are charged by their number."""

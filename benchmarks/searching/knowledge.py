@@ -20,6 +20,22 @@ from models.prior import LearnedPrior
 from models.training import ModelSet, residuals
 
 
+def models_of(known: Sequence[Example], seed: int) -> ModelSet:
+    """Models of these workloads, with residuals on each corpus of them that is left out."""
+    studies = Studies(known, seed)
+    quality, ratios = studies.models()
+    rows = np.vstack([t.knobs for e in known for t in e.timed])
+    return ModelSet(quality, ratios, residuals(studies.held()), None, choices_in(rows))
+
+
+def models_without(
+    frame: pl.DataFrame, machines: Mapping[str, Identity], workload: str, seed: int = 0
+) -> ModelSet:
+    """Models that have not seen the corpus of a workload."""
+    corpus = frame.filter(workload=workload)["corpus"][0]
+    return models_of([e for e in table_examples(frame, machines) if e.corpus != corpus], seed)
+
+
 class Knowledge:
     """Models without a workload's corpus, or also without its family.
 
@@ -35,7 +51,6 @@ class Knowledge:
         self._by = by
         self._seed = seed
         self._examples = table_examples(frame, machines)
-        self._studies: dict[frozenset[str], Studies] = {}
         self._sets: dict[str, ModelSet] = {}
         self._space = make_space()
 
@@ -49,14 +64,7 @@ class Knowledge:
     def models(self, task: Task) -> ModelSet:
         """Models that have not seen it, with residuals that they have not seen either."""
         if task.workload not in self._sets:
-            known = self._others(task)
-            studies = self._of(known)
-            # nothing is left out of what is left: all of ``known`` may be seen
-            quality, ratios = studies.models()
-            rows = np.vstack([t.knobs for e in known for t in e.timed])
-            self._sets[task.workload] = ModelSet(
-                quality, ratios, residuals(studies.held()), None, choices_in(rows)
-            )
+            self._sets[task.workload] = models_of(self._others(task), self._seed)
         return self._sets[task.workload]
 
     def _others(self, task: Task) -> Sequence[Example]:
@@ -65,9 +73,3 @@ class Knowledge:
             for e in self._examples
             if e.corpus != task.corpus and (self._by == "corpus" or e.family != task.family)
         ]
-
-    def _of(self, known: Sequence[Example]) -> Studies:
-        name = frozenset(e.workload for e in known)
-        if name not in self._studies:
-            self._studies[name] = Studies(known, self._seed)
-        return self._studies[name]

@@ -27,7 +27,7 @@ DEFAULTS = {
     "objective": None,
     "trials": 25,
     "budget": 600.0,
-    "strategy": "greedy",
+    "strategy": "bayesian",
     "max_queries": 500,
     "seed": 0,
     "apply": True,

@@ -380,7 +380,7 @@ def test_another_machine_is_another_study_where_it_is_what_is_measured_on(
     with evaluating(documents(), lambda body, row: Reply(503)) as server:
         for model in ("one", "another"):
             here = replace(profile(), identity=replace(machine(), cpu_model=model))
-            monkeypatch.setattr("api.tuning.hardware_profile", lambda *_, here=here: here)
+            monkeypatch.setattr("api.tuning.hardware_profile", lambda *_, here=here, **__: here)
             with pytest.raises(UnreachableError):
                 run(server.url, hardware=hardware)
     with sqlite3.connect(parts.settings.home / "studies.db") as database:

@@ -68,6 +68,18 @@ def test_any_content_changes_the_hash(changed: Workload) -> None:
     assert changed.hash_hex != WORKLOAD.hash_hex
 
 
+def test_documents_and_queries_are_identified_alone() -> None:
+    whole = WORKLOAD.part_hashes
+    edited = (DOCUMENTS[0], replace(DOCUMENTS[1], text="Built in 1889, it is 300 metres high."))
+    moved = (replace(QUERIES[0], units=(GoldUnit("b", ((21, 31),)),)), QUERIES[1])
+    new = replace(WORKLOAD, name="other", documents=edited, queries=moved).part_hashes
+    assert new["documents"] != whole["documents"]
+    assert new["queries"] == whole["queries"]
+    asked = replace(WORKLOAD, queries=(QUERIES[0], replace(QUERIES[1], question="Why?")))
+    assert asked.part_hashes["documents"] == whole["documents"]
+    assert asked.part_hashes["queries"] != whole["queries"]
+
+
 def test_the_summary_says_where_the_queries_come_from() -> None:
     assert WORKLOAD.summary() == {
         "name": "towers",

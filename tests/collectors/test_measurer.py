@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from autorag.errors import MeasurementCancelled, MeasurementError, WorkCancelled
+from autorag.ports import LOST, SEEN
+from autorag.racing import Race
 from autorag.space import Config
 from collectors.counters import METRICS
 from collectors.measurer import ProcessMeasurer
@@ -298,3 +300,13 @@ def test_a_job_survives_its_file(tmp_path: Path) -> None:
     assert read == job
     assert isinstance(read.to_config(), Config)
     assert read.to_config() == chosen
+
+
+def test_a_race_that_is_lost_is_told_with_what_was_seen(measurer: ProcessMeasurer) -> None:
+    many = IDS * 20
+    race = Race("ndcg_at_10", {}, 1e-6)
+    found = measurer.measure(config(**LEXICAL), many, race=race)
+    assert "1e-06 ms" in found.conditions[LOST]
+    assert found.conditions[SEEN] == len(found.queries) / len(many) < 1
+    assert 0 <= found.metrics["ndcg_at_10"] <= 1
+    assert LOST not in measurer.measure(config(**LEXICAL), IDS, race=race).conditions

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, func, select, text
 from autorag.errors import StoreError
 from autorag.ports import Trial, TrialLog, TrialState
 from store.engine import open_database
-from store.repositories import SqlTrialLog, StudyRepository
+from store.repositories import FinishedStudy, SqlTrialLog, StudyRepository
 from store.tables import studies, trial_queries, trials
 from tests.fakes import ManualClock, MemoryTrialLog
 from tests.store.backends import KINDS, Backend, opened
@@ -358,6 +358,35 @@ def test_measured_configs_are_those_of_all_studies_of_the_workload(
     assert set(repository.measured_configs("1234", besides=0)) == {CONFIG, OTHER}
     assert repository.measured_configs("other", besides=0) == [CONFIG]
     assert repository.measured_configs("unknown", besides=0) == []
+
+
+def test_what_an_app_measured_comes_by_study(backend: Backend, repository: StudyRepository) -> None:
+    engine, app, other = backend.engine, register(backend, "one").id, register(backend, "two").id
+    old, new, mine = (repository.open(WORKLOAD, {"seed": seed}, app_id=app).id for seed in range(3))
+    measured(a_log(engine, old), 0, CONFIG)
+    measured(a_log(engine, old), 1, OTHER)
+    measured(a_log(engine, new), 0, OTHER)
+    measured(a_log(engine, new, "report"), 0, CONFIG)
+    a_log(engine, new).start(1, CONFIG)
+    measured(a_log(engine, mine), 0, CONFIG)
+    measured(a_log(engine, repository.open(WORKLOAD, {}, app_id=other).id), 0, CONFIG)
+    metrics = a_measurement("a").metrics
+    found = repository.measured_by_study(app, 10, besides=mine)
+    assert found == [[(OTHER, metrics)], [(OTHER, metrics), (CONFIG, metrics)]]
+    assert repository.measured_by_study(app, 2, besides=mine) == [[(OTHER, metrics)]] * 2
+
+
+def test_the_study_that_ended_last_is_found(backend: Backend, repository: StudyRepository) -> None:
+    app, other = register(backend, "one").id, register(backend, "two").id
+    assert repository.last_finished(app) is None
+    one, two, _ = (repository.open(WORKLOAD, {"seed": s}, app_id=app).id for s in range(3))
+    repository.finish(repository.open(WORKLOAD, {}, app_id=other).id, {})
+    assert repository.last_finished(app) is None
+    repository.finish(two, {"best": 2})
+    assert repository.last_finished(app) == FinishedStudy(two, WORKLOAD, {"seed": 1}, {"best": 2})
+    backend.clock.advance(1)
+    repository.finish(one, {"best": 1})
+    assert repository.last_finished(app) == FinishedStudy(one, WORKLOAD, {"seed": 0}, {"best": 1})
 
 
 def test_only_finished_trials_count_as_measured(

@@ -56,9 +56,21 @@ def test_queueing_again_under_an_idempotency_key_queues_once(
     assert ok(answers[0], 202) == ok(answers[1], 202)
 
 
+def test_a_retune_is_queued_as_a_tune_is(admin: httpx2.Client, tunable: App) -> None:
+    body = {"kind": "retune", "app": tunable.name, "arguments": {"trials": 3, "force": True}}
+    job = ok(admin.post("/admin/v1/jobs", json=body), 202)
+    assert (job["kind"], job["arguments"]["trials"]) == ("retune", 3)
+    assert (job["arguments"]["force"], job["arguments"]["apply"]) == (True, True)
+    assert job in ok(admin.get("/admin/v1/jobs", params={"kind": "retune"}))["jobs"]
+
+
 @pytest.mark.parametrize(
     ("change", "status", "key"),
     [
+        ({"arguments": {"force": True}}, 400, "arguments.force"),
+        ({"kind": "retune", "app": None}, 400, "app"),
+        ({"kind": "retune", "arguments": {"force": "yes"}}, 400, "arguments.force"),
+        ({"kind": "retune", "arguments": {"trials": 0}}, 400, "arguments.trials"),
         ({"app": None}, 400, "app"),
         ({"app": "nowhere"}, 404, "app"),
         ({"kind": "dance"}, 422, "body.kind"),
@@ -76,9 +88,10 @@ def test_a_job_that_cannot_be_done_is_refused_at_once(
 
 
 def test_an_app_with_nothing_to_measure_is_not_tuned(admin: httpx2.Client, app: App) -> None:
-    body = {"kind": "tune", "app": app.name}
-    problem = refused(admin.post("/admin/v1/jobs", json=body), 409)
-    assert "neither docs nor an evaluator" in problem["detail"]
+    for kind in ("tune", "retune"):
+        body = {"kind": kind, "app": app.name}
+        problem = refused(admin.post("/admin/v1/jobs", json=body), 409)
+        assert "neither docs nor an evaluator" in problem["detail"]
 
 
 def test_what_ended_is_not_cancelled_and_may_be_tried_again(
@@ -124,6 +137,16 @@ def test_a_schedule_is_made_changed_and_deleted(admin: httpx2.Client, tunable: A
     refused(admin.patch(url, json={"arguments": {"trails": 1}}), 400)
     assert admin.delete(url).status_code == 204
     refused(admin.patch(url, json={"enabled": True}), 404)
+
+
+def test_a_schedule_may_retune(admin: httpx2.Client, tunable: App) -> None:
+    body = {"kind": "retune", "app": tunable.name, "cron": "0 3 * * 1"}
+    made = ok(admin.post("/admin/v1/schedules", json=body), 201)
+    url = f"/admin/v1/schedules/{made['id']}"
+    assert (made["kind"], made["arguments"]["force"]) == ("retune", False)
+    assert ok(admin.patch(url, json={"arguments": {"force": True}}))["arguments"]["force"] is True
+    refused(admin.patch(url, json={"arguments": {"force": 1}}), 400)
+    assert admin.delete(url).status_code == 204
 
 
 @pytest.mark.parametrize("cron", ["", "often", "* * * *", "0 0 31 2 *", "61 * * * *"])

@@ -16,6 +16,7 @@ from autorag.pipeline.measure import add_answers, judge, run_queries, warm_up
 from autorag.pipeline.pace import Pace
 from autorag.pipeline.rag import Pipeline
 from autorag.ports import QueryResult
+from autorag.racing import FEWEST, Race, Referee
 from tests.autorag.pipeline.corpus import config, documents, many_documents, queries
 
 times = st.floats(0.001, 1e4)
@@ -152,3 +153,43 @@ def test_answers_are_scored_where_there_is_gold(shared_context: BuildContext) ->
     assert all(0 <= r.metrics["answer_f1"] <= 1 and r.prompt for r in answered)
     assert aggregate(answered)["answer_f1"] > 0.3
     assert stage_quantiles(answered)["generate"]["p50_ms"] > 0
+
+
+class SlowAtFirst(Pace):
+    """Every moment of the first pass is slow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = 0
+
+    def slow(self, seconds: float) -> bool:
+        return self.passes < 2
+
+    def wait(self) -> bool:
+        return True
+
+    def worked(self, seconds: float) -> None:
+        self.passes += 1
+
+    def worked_again(self, seconds: float) -> None:
+        self.passes += 1
+
+
+def test_a_race_that_is_lost_ends_the_measurement(shared_context: BuildContext) -> None:
+    pipeline = Pipeline.open(config(retrieve__mode="lexical"), documents(), shared_context)
+    many = queries() * 20
+    race = Race("ndcg_at_10", {}, 1e-6)
+    asked = run_queries(pipeline, many, Pace(), referee=Referee(race, len(many)))
+    assert len(asked.results) == FEWEST < len(many)
+    assert asked.lost is not None
+    assert "1e-06 ms" in asked.lost
+
+
+def test_a_race_looks_at_every_query_once(shared_context: BuildContext) -> None:
+    """However often it is asked."""
+    pipeline = Pipeline.open(config(retrieve__mode="lexical"), documents(), shared_context)
+    race = Race("ndcg_at_10", {q.id: 0.0 for q in queries()}, 1e6)
+    pace = SlowAtFirst()
+    asked = run_queries(pipeline, queries(), pace, referee=Referee(race, len(queries())))
+    assert pace.passes == 2
+    assert (len(asked.results), asked.lost) == (len(queries()), None)
