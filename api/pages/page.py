@@ -145,7 +145,7 @@ th, td { padding: .4rem 1.1rem .4rem 0; vertical-align: baseline; white-space: n
 th.number, td.number { text-align: right; }
 .chips, .why { white-space: normal; min-width: 10rem; overflow-wrap: anywhere; }
 .because { color: var(--soft); font-size: .8rem; white-space: normal;
-  min-width: 10rem; margin-top: .2rem; }
+  min-width: 14rem; margin-top: .2rem; }
 .chips { display: flex; flex-wrap: wrap; gap: .25rem; }
 .chips code { background: var(--card); border-radius: 4px; padding: .05rem .35rem; }
 td { border-bottom: 1px solid var(--line); }

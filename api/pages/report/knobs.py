@@ -20,14 +20,16 @@ METHOD = (
 
 def importance_charts(study: ReportStudy) -> str:
     """A bar chart for every metric that is optimised."""
-    charts = [_chart(one, named=len(study.importance) > 1) for one in study.importance]
+    unknown = {one.unknown for one in study.importance}
+    if len(unknown) == 1 and "" not in unknown:
+        return remark(f"Not told: {unknown.pop()}.")
     known = any(one.shares for one in study.importance)
-    return "".join([*charts, remark(METHOD) if known else ""])
+    return "".join([*map(_chart, study.importance), remark(METHOD) if known else ""])
 
 
-def _chart(told: Importance, *, named: bool) -> str:
+def _chart(told: Importance) -> str:
     if not told.shares:
-        return remark(f"{told.metric}: {told.unknown}." if named else f"Not told: {told.unknown}.")
+        return remark(f"{told.metric}: {told.unknown}.")
     shown = {k: v for k, v in list(told.shares.items())[:SHOWN] if v >= LEAST_SHOWN}
     others = told.explained - sum(shown.values())
     rest = {f"{len(told.shares) - len(shown)} others": others} if others >= LEAST_SHOWN else {}

@@ -22,6 +22,7 @@ from autorag.optimizer.scales import Floats, scale
 from autorag.ports import Trial
 
 BEYOND = 0.1
+INSTANT_S = 1e-3
 HYPERVOLUME = "share of the whole front's hypervolume"
 
 
@@ -115,8 +116,9 @@ def _drawn(
     beside: Beside | None,
 ) -> str:
     ends, total = study.ended_s, max(study.ended_s.values())
-    x = charts.axis_over("seconds of measuring", [*(m.x for m in marks), total], may_log=True)
-    x = x if x.log else Axis(x.title, 0.0, total * 1.05 or 1.0)
+    seconds = [*(m.x for m in marks), total]
+    x = charts.axis_over("seconds of measuring", seconds, may_log=min(seconds) > INSTANT_S)
+    x = x if x.log else Axis(x.title, 0.0, max(total * 1.05, INSTANT_S))
     points: list[Point] = [(ends[t.number], value) for t, value in steps]
     line = charts.staircase(points, end=total)
 

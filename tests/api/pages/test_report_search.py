@@ -170,6 +170,8 @@ def test_of_two_metrics_each_has_its_own_knobs() -> None:
     read = check_sound(render_report(replace(a_study(a_front(), FRONT), importance=told)))
     assert "rerank.model" in read.texts
     assert "latency_p95_ms: configs measured: 3." in read.texts
+    few = check_sound(render_report(a_study(a_front(), FRONT)))
+    assert few.texts.count("Not told: configs measured: 5; it takes 10 to tell knobs apart.") == 1
 
 
 # -- why ----------------------------------------------------------------------------------------
