@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from autorag.errors import AutoragError, InputError, MeasurementError
 from autorag.features import WorkloadFeatures
 from autorag.hardware import HardwareProfile
 from autorag.hashing import address
+from autorag.importance import Importance, importance, joined
 from autorag.metrics import metric
 from autorag.objective import Objective
 from autorag.optimizer import (
@@ -120,11 +122,17 @@ class TuneResult:
     features: WorkloadFeatures | None
     models: int | None
 
+    @cached_property
+    def importance(self) -> Sequence[Importance]:
+        """Which knobs explained each metric that is optimised."""
+        return [importance(self.trials, one.metric) for one in self.outcome.objective.each]
+
     def to_json(self) -> dict[str, Any]:
         """The object that ``tune --json`` prints."""
         reused = Counter(stage for t in self.trials for stage in t.reused)
         return {
             **self.outcome.to_json(),
+            "importance": joined(self.importance),
             "trials": sum(t.state == "finished" and t.number > 0 for t in self.trials),
             "pruned": sum(t.state == "censored" for t in self.trials),
             "skipped": sum(t.state == "skipped" for t in self.trials),

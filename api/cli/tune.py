@@ -102,6 +102,7 @@ def write_report(result: TuneResult, seed: int, path: Path) -> None:
         workload=result.workload.summary(),
         outcome=result.outcome,
         trials=result.trials,
+        importance=result.importance,
         seconds=result.seconds,
         seed=seed,
         report_queries=result.report_queries,

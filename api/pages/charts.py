@@ -11,12 +11,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Literal
 
 Point = tuple[float, float]
 Kind = Literal["trial", "default", "recommended", "failed", "skipped"]
-Series = Literal["default", "recommended"]
 
 LOG_FROM = 10.0  # the factor that values must span for a logarithmic axis
 ROOM = 0.07  # the share of the range left free at both ends of an axis
@@ -24,8 +23,7 @@ ROOM = 0.07  # the share of the range left free at both ends of an axis
 STYLE = """
 svg.chart { display: block; width: 100%; height: auto; font-size: 12.5px; fill: var(--soft); }
 svg .grid { stroke: var(--line); }
-svg .value, svg .group, svg .label { fill: var(--ink); }
-svg .group, svg .label { font-weight: 600; }
+svg .label { fill: var(--ink); font-weight: 600; }
 svg .label, svg .bound-label { paint-order: stroke; stroke: var(--bg); stroke-width: 4px; }
 svg .path { fill: none; stroke: var(--good); stroke-width: 1.5; opacity: .7; }
 svg .bound { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 5 4; }
@@ -36,9 +34,6 @@ svg .default.ok { fill: var(--ink); stroke: var(--ink); }
 svg .recommended.ok { fill: var(--good); stroke: var(--ink); stroke-width: 1.2; }
 svg .bad { fill: var(--bg); stroke: var(--bad); }
 svg .mark.skipped { stroke: var(--soft); }
-svg .bar { fill: var(--soft); }
-svg .bar.of-recommended { fill: var(--good); }
-svg .bar.p95 { opacity: .4; }
 """
 
 
@@ -84,17 +79,17 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """p50 and p95 in ms of one series in one group; None when it did not run."""
+class Beside:
+    """A second reading of the y axis, on the right: at which of its values stands what."""
 
-    group: str
-    series: Series
-    times: tuple[float, float] | None
+    title: str
+    labels: Sequence[tuple[float, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """The frame of a plot: user units from axis values."""
+    """The frame of a plot: user units from axis values; ``margin`` is what it leaves free on the
+    right."""
 
     x: Axis
     y: Axis
@@ -102,10 +97,11 @@ class Plot:
     height: int
     left: float = 56.0
     top: float = 28.0
+    margin: float = 14.0
 
     @property
     def right(self) -> float:
-        return self.width - 14.0
+        return self.width - self.margin
 
     @property
     def floor(self) -> float:
@@ -150,29 +146,16 @@ def scatter(
     width: int,
     line: Sequence[Point] = (),
     bounds: Sequence[Bound] = (),
+    beside: Beside | None = None,
 ) -> str:
     """Points over two axes with a line through some and bounds across."""
-    plot = Plot(x, y, width, 380 if width > 500 else 320)
+    plot = Plot(x, y, width, 380 if width > 500 else 320, margin=56.0 if beside else 14.0)
     last = sorted(marks, key=lambda m: m.kind in ("default", "recommended"))
     shapes = [_shape(m.kind, m.ok, plot.px(m.x), plot.py(m.y), m.tip) for m in last]
     labels = [_label(plot, m) for m in last if m.label]
     drawn = [_bound(plot, b) for b in bounds]
-    return svg(name, width, plot.height, [*grid(plot), *drawn, _path(plot, line), *shapes, *labels])
-
-
-def stage_bars(bars: Sequence[Bar], *, name: str, width: int) -> str:
-    """Horizontal bars, p50 solid over p95 pale, with both numbers behind them."""
-    left, tail = 112.0, 112.0
-    longest = max((b.times[1] for b in bars if b.times), default=0.0) or 1.0
-    scale = (width - left - tail) / longest
-    parts, at = [], 0.0
-    for group, series in groupby(bars, key=lambda b: b.group):
-        parts.append(svg_text(0, at + 14, group, "group"))
-        for bar in series:
-            at += 22
-            parts.append(_bar(bar, left, at, scale))
-        at += 34
-    return svg(name, width, at, parts)
+    frame = [*grid(plot), *(_beside(plot, beside) if beside else ())]
+    return svg(name, width, plot.height, [*frame, *drawn, _path(plot, line), *shapes, *labels])
 
 
 def legend(entries: Iterable[tuple[Kind, bool, str]]) -> str:
@@ -217,6 +200,11 @@ def grid(plot: Plot) -> list[str]:
         parts.append(svg_text(x, plot.floor + 18, f"{value:.6g}", "", "middle"))
     title = plot.x.title + (", log scale" if plot.x.log else "")
     return [*parts, svg_text(plot.right, plot.floor + 38, title, "", "end")]
+
+
+def _beside(plot: Plot, beside: Beside) -> list[str]:
+    ticks = [svg_text(plot.right + 8, plot.py(value) + 4, label) for value, label in beside.labels]
+    return [svg_text(plot.width, 14, beside.title, "", "end"), *ticks]
 
 
 def _path(plot: Plot, points: Sequence[Point]) -> str:
@@ -266,20 +254,6 @@ _OUTLINES: dict[Kind, list[tuple[str, float, float]]] = {
     "failed": [("M", -4, -4), ("L", 4, 4), ("M", 4, -4), ("L", -4, 4)],
     "skipped": [("M", -5, 0), ("L", 5, 0)],
 }
-
-
-def _bar(bar: Bar, left: float, top: float, scale: float) -> str:
-    parts = [svg_text(left - 8, top + 14, bar.series, anchor="end")]
-    if bar.times is None:
-        return parts[0] + svg_text(left + 4, top + 14, "not run")
-    for quantile, ms in zip(("p95", "p50"), reversed(bar.times), strict=True):
-        size = f'x="{left:.1f}" y="{top + 2:.1f}" width="{ms * scale:.1f}" height="16" rx="2"'
-        tip = f"{bar.group}, {bar.series}: {quantile} {ms:.3g} ms"
-        css = f"bar of-{bar.series} {quantile}"
-        parts.append(f'<rect class="{css}" {size}><title>{escape(tip)}</title></rect>')
-    p50, p95 = bar.times
-    end = left + p95 * scale + 8
-    return "".join([*parts, svg_text(end, top + 14, f"{p50:.3g} / {p95:.3g} ms", "value")])
 
 
 def _linear_ticks(axis: Axis, most: int) -> list[float]:

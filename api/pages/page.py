@@ -59,6 +59,10 @@ def signed_text(name: str, value: float) -> str:
     return number_text(name, value, "+")
 
 
+def percent_text(share: float) -> str:
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
 def interval_text(name: str, gap: Interval) -> str:
     return f"{signed_text(name, gap.low)} … {signed_text(name, gap.high)}"
 
@@ -140,6 +144,8 @@ th { text-align: left; color: var(--soft); font-weight: 500; border-bottom: 2px 
 th, td { padding: .4rem 1.1rem .4rem 0; vertical-align: baseline; white-space: nowrap; }
 th.number, td.number { text-align: right; }
 .chips, .why { white-space: normal; min-width: 10rem; overflow-wrap: anywhere; }
+.because { color: var(--soft); font-size: .8rem; white-space: normal;
+  min-width: 10rem; margin-top: .2rem; }
 .chips { display: flex; flex-wrap: wrap; gap: .25rem; }
 .chips code { background: var(--card); border-radius: 4px; padding: .05rem .35rem; }
 td { border-bottom: 1px solid var(--line); }

@@ -101,6 +101,7 @@ def test_what_the_evaluator_told_is_what_is_reported(tuned: dict[str, Any]) -> N
     assert tuned["workload"]["query_source"] == "labelled"
     assert tuned["workload"]["features"] is None
     assert tuned["pareto"]
+    assert tuned["importance"] == {}
 
 
 def test_report_queries_are_asked_for_the_report_only(
@@ -242,6 +243,16 @@ def test_it_starts_from_the_settings_that_an_app_has(run: Tune, evaluator: Loopb
     outcome = found(run(evaluator.url, space=SPACE.defaulting(current)))
     assert outcome.default.config.to_json() == current
     assert outcome.recommended.config["search.fields"] == "text"
+
+
+def test_of_enough_trials_it_tells_which_knobs_explained_the_result(
+    run: Tune, evaluator: Loopback
+) -> None:
+    result = run(evaluator.url, trials=14)
+    told = result.to_json()["importance"]
+    assert next(iter(told)) == "search.fields"
+    assert told["search.fields"] > 0.5
+    assert sum(told.values()) <= 1
 
 
 def test_without_latency_there_is_no_pareto_front_and_still_a_result(run: Tune) -> None:
