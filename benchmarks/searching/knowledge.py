@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from api.wiring import make_space
 from autorag.hardware import Identity
 from autorag.ports import Prior
 from autorag.table.files import row_features, row_profile
@@ -52,14 +51,13 @@ class Knowledge:
         self._seed = seed
         self._examples = table_examples(frame, machines)
         self._sets: dict[str, ModelSet] = {}
-        self._space = make_space()
 
     def prior(self, task: Task) -> Prior:
         """What models believe of a task."""
         rows = self._frame.filter(workload=task.workload, part="quality")
         row = rows.filter(pl.col("query_s").is_not_null()).sort("repeat").row(0, named=True)
         asked = Asked(row_features(row), row_profile(row, self._machines))
-        return LearnedPrior(self.models(task), asked, self._space)
+        return LearnedPrior(self.models(task), asked)
 
     def models(self, task: Task) -> ModelSet:
         """Models that have not seen it, with residuals that they have not seen either."""
