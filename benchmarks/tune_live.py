@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+from api.prepared import searched_space
 from api.settings import Settings
 from api.targets import reference_target
-from api.tuning import searched_space
 from api.wiring import (
     SEED_SAMPLE,
     SEED_SPLIT,
