@@ -14,9 +14,11 @@ half of the queries and in the last repeat:
 
     regret = (best - recommended) / (best - worst), over the configs that hold the SLOs,
 
-and 1 for a config that misses an SLO by more than a tenth. Seconds are those of measuring, builds
-among them (once a search), for 150 queries. Strategies are those of ``benchmarks.searching.peers``;
-what models they know have not seen the task's corpus, or its family.
+and 1 for a config that misses an SLO by more than a tenth. (Where times were taken once, the last
+repeat is the first, and the noise is all that differs between what is seen and what is judged.)
+Seconds are those of measuring, builds among them (once a search), for 150 queries. Strategies are
+those of ``benchmarks.searching.peers``; what models they know have not seen the task's corpus, or
+its family.
 
 Seeds alternate: all tasks and strategies with the first, then with the second, so that a run that
 was cut short is a smaller one. Finished searches are appended to a file of JSON lines beside
