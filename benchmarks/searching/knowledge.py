@@ -35,11 +35,16 @@ def models_without(
     return models_of([e for e in table_examples(frame, machines) if e.corpus != corpus], seed)
 
 
+FEWEST_CORPORA = 4
+"""That were timed, to learn from."""
+
+
 class Knowledge:
-    """Models without a workload's corpus, or also without its family.
+    """Models without a workload's corpus, or also without its family, or without all that have more
+    than half of its tokens.
 
     Args:
-        by: ``"corpus"`` or ``"family"``: what is left out.
+        by: ``"corpus"``, ``"family"`` or ``"size"``: what is left out.
     """
 
     def __init__(
@@ -65,9 +70,19 @@ class Knowledge:
             self._sets[task.workload] = models_of(self._others(task), self._seed)
         return self._sets[task.workload]
 
+    def enough(self, task: Task) -> bool:
+        """Whether enough is left to learn from."""
+        return len({e.corpus for e in self._others(task) if e.timed}) >= FEWEST_CORPORA
+
     def _others(self, task: Task) -> Sequence[Example]:
-        return [
-            e
-            for e in self._examples
-            if e.corpus != task.corpus and (self._by == "corpus" or e.family != task.family)
-        ]
+        others = [e for e in self._examples if e.corpus != task.corpus]
+        if self._by == "family":
+            return [e for e in others if e.family != task.family]
+        if self._by == "size":
+            own = next(e for e in self._examples if e.workload == task.workload)
+            return [e for e in others if 2 * _tokens(e) <= _tokens(own)]
+        return others
+
+
+def _tokens(example: Example) -> float:
+    return float(example.features.corpus.tokens or 0.0)
