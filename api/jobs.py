@@ -27,7 +27,7 @@ from typing import Any
 from api.cli.options import parse_duration
 from api.paths import data_path
 from api.settings import Settings
-from api.tuning import STRATEGIES
+from api.strategies import STRATEGIES
 from api.wiring import queries_beside
 from autorag.apps import App
 from autorag.errors import ConflictError, InputError, ObjectiveError, WorkCancelled

@@ -46,7 +46,7 @@ def learned_prior(
         if not models.ratios.knows(profile.fingerprint):
             tried = database.read(lambda s: s.experience.trials(hardware=profile.fingerprint))
             host = effect_on(models.ratios, tried)
-        prior = LearnedPrior(models, Task(features, profile, host=host), space)
+        prior = LearnedPrior(models, Task(features, profile, host=host))
         lacking = prior.missing(objective.metrics, space.default())
     except (InputError, ModelError) as error:
         return None, f"nothing that was learned elsewhere is used: {error}"

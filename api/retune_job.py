@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.jobs import JobContext
+from api.prepared import prepare
+from api.strategies import models_asked
 from api.tune_job import begin, search
-from api.tuning import models_asked, prepare
 from autorag.hashing import address
 from autorag.workload import Workload
 from collectors.hardware.identity import machine_fingerprint

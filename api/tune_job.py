@@ -19,10 +19,12 @@ from typing import Any
 from api.delivery import propose
 from api.jobs import JobContext, check_tunable
 from api.paths import check_links, data_path
+from api.prepared import TuneRequest
 from api.settings import Settings
 from api.spaces import Spaces
 from api.targets import Target, evaluator_target, reference_target
-from api.tuning import TuneRequest, TuneResult, TuneWatcher, tune
+from api.tuning import TuneResult, tune
+from api.watching import TuneWatcher
 from api.wiring import Parts, bind, load_workload, make_parts
 from autorag.apps import App
 from autorag.errors import InputError, MeasurementError, WorkCancelled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import uuid
 from collections import Counter
@@ -13,40 +12,30 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from api.priors import earlier_best, learned_prior, models_version
+from api.prepared import TuneRequest, prepare
+from api.strategies import Beginning, Findings, begin, models_asked
 from api.targets import Costs, Target
+from api.watching import TuneWatcher
 from api.wiring import (
     SEED_BOOTSTRAP,
-    SEED_SAMPLE,
-    SEED_SPLIT,
     Parts,
     hardware_profile,
     workload_features,
 )
-from autorag import __version__
-from autorag.errors import AutoragError, InputError, MeasurementError
+from autorag.errors import AutoragError
 from autorag.features import WorkloadFeatures
-from autorag.hardware import HardwareProfile
 from autorag.hashing import address
 from autorag.importance import Importance, importance, joined
-from autorag.metrics import metric
 from autorag.objective import Objective
 from autorag.optimizer import (
-    BayesianSearch,
-    ModelFirstGreedy,
     RandomSearch,
-    SpaceCandidates,
-    Strategy,
-    WarmStart,
     pareto_trials,
 )
 from autorag.outcome import Outcome, differences, intervals
-from autorag.ports import CostModel, Estimate, Prior, Trial
-from autorag.queries import Query, query_groups, split_queries, subsample
-from autorag.space import Config, Knob, Space, knob_to_json
-from autorag.stages import VERSIONS
-from autorag.study import Limits, Plan, Study, Watcher
-from autorag.table.design import designed
+from autorag.ports import Estimate, Trial
+from autorag.queries import query_groups
+from autorag.space import Space
+from autorag.study import Limits, Plan, Study
 from autorag.workload import Workload
 from collectors.counters import capabilities
 from collectors.leftovers import unused
@@ -59,52 +48,12 @@ from store.repositories import SqlTrialLog, StudyRepository
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-STRATEGIES = ("bayesian", "greedy", "random")
 BESIDE = Objective("latency_p95_ms", "min")
 """What trials are shown against where the objective names one metric."""
-
-UNSEARCHED = ("cache.mb", "batch.embed", "threads.generate")
-"""Knobs that a measurement cannot tell apart: its queries are distinct, builds are not what is
-optimised, and equal prompts are generated once, whatever the threads."""
-
-GENERATION = ("generate.model", "generate.max_tokens")
-"""Knobs that are felt only where answers are generated."""
-
 
 CONTINUED_WITHIN_S = 2 * 86_400.0
 """An unfinished study in which nothing happened for longer is not continued: the machine, and what
 it runs beside, may be another by now."""
-
-RECALLED = 3
-"""Configs of earlier studies that are measured again before all else, in half of the trials at
-most."""
-
-
-@dataclass(frozen=True, slots=True)
-class TuneRequest:
-    """What is asked for. ``max_queries`` bounds each side of the split, ``app_id`` is the
-    registered app that it is for, ``warm`` whether to begin with what its earlier studies found."""
-
-    objective: Objective
-    trials: int
-    budget_s: float
-    strategy: str
-    max_queries: int
-    database: str
-    app_id: int | None = None
-    warm: bool = False
-
-
-class TuneWatcher(Watcher):
-    """Told what happens; the base class ignores it."""
-
-    def planned(self, estimate: Estimate | None, resumed: int) -> None:
-        """What it will take, None where nobody can tell; trials that are there already."""
-
-    def preparing(self, what: str) -> None: ...
-
-    def said(self, text: str) -> None:
-        """Something worth knowing."""
 
 
 @dataclass(frozen=True)
@@ -144,44 +93,6 @@ class TuneResult:
             "workload": _described(self.workload, self.features),
             "models": self.models,
         }
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A study before it begins.
-
-    Attributes:
-        space: that is searched.
-        settings: what beside workload, app and machine makes two studies the same.
-    """
-
-    space: Space
-    plan: Plan
-    settings: Mapping[str, Any]
-
-
-def prepare(workload: Workload, target: Target, request: TuneRequest, parts: Parts) -> Prepared:
-    """What a study would be; nothing is measured.
-
-    Raises:
-        InputError, MeasurementError: these queries cannot measure that.
-    """
-    search, report = _sides(workload, request, parts)
-    _check_answers(request.objective, search, report)
-    space = searched_space(target.space, request.objective)
-    plan = Plan(
-        space.default(),
-        request.objective,
-        tuple(q.id for q in search),
-        tuple(q.id for q in report),
-    )
-    return Prepared(space, plan, _identity(request, plan, parts.seed, target))
-
-
-def models_asked(database: Database, target: Target, request: TuneRequest) -> int | None:
-    """The version of the set of models that a study asks now, None where it asks none."""
-    asks = target.learned and request.strategy == "bayesian"
-    return models_version(database) if asks else None
 
 
 def tune(
@@ -231,21 +142,9 @@ def tune(
         watcher.planned(forecast, len(log.trials()))
         _check_disk(parts, forecast)
         models = models_asked(Database(engine, parts.clock), target, request)
-        known = _known(studies, request, row.id, space)
-        strategy = _strategy(
-            space,
-            request,
-            parts.seed,
-            costs.model,
-            plan,
-            lambda: _prior(
-                engine, parts, target, space, request.objective, features, profile, watcher
-            ),
-            known,
-            learned=target.learned,
-            pseudo=workload.query_source == "pseudo",
-        )
-        strategy = WarmStart(_first(known, plan, request), strategy)
+        found = Findings(workload.query_source == "pseudo", features, profile)
+        beginning = Beginning(prepared, request, target, parts, found, costs.model)
+        strategy = begin(beginning, engine, row.id, watcher)
         measurer = target.measurer()
         study = Study(plan, measurer, log, report_log, costs.model, parts.clock, watcher)
         trials = study.run(strategy, Limits(request.trials, request.budget_s))
@@ -258,42 +157,6 @@ def tune(
         publish(result)
         studies.finish(row.id, result.to_json())
     return result
-
-
-def _prior(
-    engine: Engine,
-    parts: Parts,
-    target: Target,
-    space: Space,
-    objective: Objective,
-    features: WorkloadFeatures | None,
-    profile: HardwareProfile | None,
-    watcher: TuneWatcher,
-) -> Prior | None:
-    """What models believe of the workload, where they know the pipeline."""
-    if not target.learned or features is None or profile is None:
-        return None
-    watcher.preparing("what was learned on other workloads")
-    database = Database(engine, parts.clock)
-    prior, trouble = learned_prior(database, space, objective, features, profile)
-    if trouble is not None:
-        watcher.said(trouble)
-    return prior
-
-
-def _known(
-    studies: StudyRepository, request: TuneRequest, study: int, space: Space
-) -> list[Config]:
-    """Configs to begin with: not what this study itself measured before it was interrupted."""
-    if not request.warm or request.app_id is None:
-        return []
-    return earlier_best(studies, request.app_id, study, space, request.objective)
-
-
-def _first(known: Sequence[Config], plan: Plan, request: TuneRequest) -> list[Config]:
-    """Those that are measured before all else."""
-    most = min(RECALLED, -(-request.trials // 2))
-    return [config for config in known if config != plan.default][:most]
 
 
 def _features(workload: Workload, parts: Parts, watcher: TuneWatcher) -> WorkloadFeatures:
@@ -314,63 +177,6 @@ def front_of(objective: Objective) -> tuple[Objective, Objective]:
     """The two metrics whose front is shown."""
     first, *second = objective.each
     return first, second[0] if second else BESIDE
-
-
-def searched_space(space: Space, objective: Objective) -> Space:
-    """The subspace that a search varies: knobs that no metric named can feel keep their default."""
-    unfelt = UNSEARCHED if objective.needs_generation else (*UNSEARCHED, *GENERATION)
-    return space.fixed({k.name: k.default for k in space if k.name in unfelt})
-
-
-def _sides(
-    workload: Workload, request: TuneRequest, parts: Parts
-) -> tuple[list[Query], list[Query]]:
-    search, report = split_queries(workload.queries, parts.rng(SEED_SPLIT))
-    if not report:
-        raise MeasurementError(
-            "all queries share gold documents: none are left for the report; add queries"
-        )
-    rng = parts.rng(SEED_SAMPLE)
-    asked, told = (subsample(side, request.max_queries, rng) for side in (search, report))
-    return [asked[i] for i in rng.permutation(len(asked))], told
-
-
-def _check_answers(objective: Objective, search: Sequence[Query], report: Sequence[Query]) -> None:
-    """Refuse an objective that these queries cannot measure."""
-    judged = [m for m in objective.metrics if metric(m).kind == "answer"]
-    if judged and not all(any(q.has_answer for q in side) for side in (search, report)):
-        raise InputError(
-            f"objective {objective}: {judged[0]} needs queries with answers", key="objective"
-        )
-
-
-def _strategy(
-    space: Space,
-    request: TuneRequest,
-    seed: int,
-    costs: CostModel,
-    plan: Plan,
-    prior: Callable[[], Prior | None],
-    known: Sequence[Config],
-    *,
-    learned: bool,
-    pseudo: bool,
-) -> Strategy:
-    if request.strategy == "random":
-        return RandomSearch(space, request.objective, seed, request.trials)
-    if request.strategy == "greedy":
-        return ModelFirstGreedy(space, request.objective, seed)
-    portfolio = [*designed("quality", space), *designed("index", space)] if learned else []
-    return BayesianSearch(
-        space,
-        request.objective,
-        SpaceCandidates(space, [*known, *portfolio], seed),
-        prior(),
-        costs,
-        queries=len(plan.search),
-        seed=seed,
-        indirect=pseudo,
-    )
 
 
 def _forecast(
@@ -394,27 +200,6 @@ def _check_disk(parts: Parts, forecast: Estimate | None) -> None:
         raise AutoragError(
             f"about {wanted / 1e6:.0f} MB of artifacts are expected, {home} has {free / 1e6:.0f} MB"
         )
-
-
-def _identity(request: TuneRequest, plan: Plan, seed: int, target: Target) -> dict[str, Any]:
-    """What makes two studies the same."""
-    return {
-        "objective": str(request.objective),
-        "version": [__version__, dict(VERSIONS)],
-        "strategy": request.strategy,
-        "trials": request.trials,
-        "budget_s": None if math.isinf(request.budget_s) else request.budget_s,
-        "seed": seed,
-        "default": plan.default.to_json(),
-        "space": [_declared(knob) for knob in target.space],
-        "queries": address([plan.search, plan.report]),
-        **target.identity,
-    }
-
-
-def _declared(knob: Knob) -> dict[str, Any]:
-    """A knob without its default, which is the baseline's, and what is for people only."""
-    return {n: v for n, v in knob_to_json(knob).items() if n not in ("default", "meaning")}
 
 
 def _outcome(

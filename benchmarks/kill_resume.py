@@ -293,7 +293,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-queries", type=int, default=100)
     parser.add_argument("--models", type=Path, help="prepared models, to save making them")
-    parser.add_argument("--strategies", nargs="+", default=["greedy", "random"])
+    parser.add_argument("--strategies", nargs="+", default=["bayesian", "greedy", "random"])
     return parser.parse_args()
 
 

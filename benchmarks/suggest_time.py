@@ -40,7 +40,7 @@ def main() -> None:
     for kind in ("learned", "plain"):
         before = time.perf_counter()
         space = make_space().for_corpus(CorpusFacts(TOKENS))
-        search = a_search(space, a_prior(arguments.table, space) if kind == "learned" else None)
+        search = a_search(space, a_prior(arguments.table) if kind == "learned" else None)
         trials = made_up(space, max(arguments.observations))
         search.propose(trials[:1])
         first = time.perf_counter() - before
@@ -60,14 +60,14 @@ def a_search(space: Space, prior: Prior | None) -> BayesianSearch:
     return BayesianSearch(space, OBJECTIVE, candidates, prior, MeanCosts(), queries=200, seed=0)
 
 
-def a_prior(folder: Path, space: Space) -> Prior:
+def a_prior(folder: Path) -> Prior:
     from models.files import SHIPPED, read_models
     from models.predictor import Task
     from models.prior import LearnedPrior
 
     row = read_table(folder).filter(workload="xquad_en").row(0, named=True)
     task = Task(row_features(row), row_profile(row, read_machines(folder)))
-    return LearnedPrior(read_models(SHIPPED)[0], task, space)
+    return LearnedPrior(read_models(SHIPPED)[0], task)
 
 
 def made_up(space: Space, count: int) -> list[Trial]:

@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from benchmarks.searching.optuna_peers import LiveOptuna, tpe
 
+from api.prepared import searched_space
 from api.settings import Settings
 from api.targets import reference_target
-from api.tuning import searched_space
 from api.wiring import (
     SEED_SAMPLE,
     SEED_SPLIT,
@@ -47,6 +46,7 @@ from autorag.table.files import read_machines, read_table
 from autorag.workload import Workload
 from benchmarks.lessons.page import table
 from benchmarks.searching.knowledge import models_without
+from benchmarks.searching.optuna_peers import LiveOptuna, tpe
 from collectors.prepare import prepare_models
 from models.predictor import Task
 from models.prior import LearnedPrior
@@ -128,7 +128,7 @@ class Shared:
                 space,
                 OBJECTIVE,
                 candidates,
-                self._prior(space),
+                self._prior(),
                 costs,
                 queries=len(plan.search),
                 seed=seed,
@@ -155,8 +155,8 @@ class Shared:
             OBJECTIVE.feasible(report),
         )
 
-    def _prior(self, space: Space) -> Prior:
-        return LearnedPrior(self._learned, Task(self._features, self._profile), space)
+    def _prior(self) -> Prior:
+        return LearnedPrior(self._learned, Task(self._features, self._profile))
 
     def _parts(self, seed: int) -> Parts:
         home = Path(tempfile.mkdtemp(dir=self._scratch))

@@ -51,10 +51,11 @@ class LearnedPrior:
     """Beliefs about the configs of a space on a task; see :class:`autorag.ports.Prior`.
 
     Args:
-        reference: the space of the reference pipeline, in which configs are run.
+        reference: the space of the reference pipeline, where configs have a part of its knobs and
+            the others are at their defaults; None where they have all.
     """
 
-    def __init__(self, models: ModelSet, task: Task, reference: Space) -> None:
+    def __init__(self, models: ModelSet, task: Task, reference: Space | None = None) -> None:
         self._models = models
         self._task = task
         self._reference = reference
@@ -85,10 +86,15 @@ class LearnedPrior:
 
     def _predicted(self, configs: tuple[Config, ...]) -> Predicted:
         if self._last is None or self._last[0] != configs:
-            run = tuple(self._reference.config({}, base=c) for c in configs)
-            predictor = Predictor(self._models, Candidates(configs, run))
+            predictor = Predictor(self._models, Candidates(configs, self._run(configs)))
             self._last = configs, predictor.on(self._task)
         return self._last[1]
+
+    def _run(self, configs: tuple[Config, ...]) -> tuple[Config, ...]:
+        """As the reference pipeline runs them."""
+        if self._reference is None:
+            return configs
+        return tuple(self._reference.config({}, base=config) for config in configs)
 
 
 def _quality(predicted: Predicted) -> Belief:

@@ -297,6 +297,13 @@ def test_searches_are_compared_where_both_searched() -> None:
     assert f"| {PLAIN} | 1.000 | 0.500 | 0.200 | 0.200 | 0.200 | 0.200 |" in page
 
 
+def test_plain_gaussian_processes_reach_what_others_are_timed_to() -> None:
+    rng = np.random.default_rng(0)
+    falling = -np.sort(-rng.random((30, 11)), axis=1)
+    some = [a_search(PLAIN, row.tolist(), seed=i) for i, row in enumerate(falling)]
+    assert numbers(PROTOCOL, some)["until"] == {PLAIN: PROTOCOL.most}
+
+
 # -- the command ----------------------------------------------------------------------------
 
 

@@ -78,7 +78,7 @@ def tune(
     declaration = read_space(space)
     budget_s = parse_duration(budget)
     cross_encoders = [check_model_folder(folder) for folder in cross_encoder or []]
-    from api.tuning import STRATEGIES
+    from api.strategies import STRATEGIES
 
     if strategy not in STRATEGIES:
         known = ", ".join(STRATEGIES)

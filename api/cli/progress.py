@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from api.tuning import TuneWatcher
+from api.watching import TuneWatcher
 from autorag.objective import Objective
 from autorag.optimizer import Proposal
 from autorag.ports import Estimate, Trial

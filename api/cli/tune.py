@@ -14,9 +14,10 @@ from rich.table import Table
 from api.cli.console import progress_console
 from api.cli.options import check_report
 from api.cli.progress import LiveProgress, changes
+from api.prepared import TuneRequest
 from api.settings import Settings
 from api.targets import evaluator_target, reference_target
-from api.tuning import TuneRequest, TuneResult, tune
+from api.tuning import TuneResult, tune
 from api.wiring import bind, load_workload, make_parts, make_space
 from autorag.errors import MeasurementError, UnreachableError
 from autorag.metrics import METRICS

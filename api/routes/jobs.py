@@ -37,7 +37,7 @@ from api.jobs import (
 from api.routes.common import ServiceOf
 from api.routes.described import OBJECTIVE_SCHEMA
 from api.service import Service
-from api.tuning import STRATEGIES
+from api.strategies import STRATEGIES
 from autorag.errors import InputError
 from autorag.jobs import KINDS, Job, JobKind, JobState, Schedule
 from store.database import Session

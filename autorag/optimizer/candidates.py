@@ -17,7 +17,7 @@ import numpy as np
 from autorag.errors import ConfigError
 from autorag.space import Config, Space
 
-DRAWN = 1500
+DRAWN = 1000
 CROSSED = 40
 SWEPT = 40
 MOST_CHANGED = 3

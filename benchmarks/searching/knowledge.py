@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from api.wiring import make_space
 from autorag.hardware import Identity
 from autorag.ports import Prior
 from autorag.table.files import row_features, row_profile
@@ -36,11 +35,16 @@ def models_without(
     return models_of([e for e in table_examples(frame, machines) if e.corpus != corpus], seed)
 
 
+FEWEST_CORPORA = 4
+"""That were timed, to learn from."""
+
+
 class Knowledge:
-    """Models without a workload's corpus, or also without its family.
+    """Models without a workload's corpus, or also without its family, or without all that have more
+    than half of its tokens.
 
     Args:
-        by: ``"corpus"`` or ``"family"``: what is left out.
+        by: ``"corpus"``, ``"family"`` or ``"size"``: what is left out.
     """
 
     def __init__(
@@ -52,14 +56,13 @@ class Knowledge:
         self._seed = seed
         self._examples = table_examples(frame, machines)
         self._sets: dict[str, ModelSet] = {}
-        self._space = make_space()
 
     def prior(self, task: Task) -> Prior:
         """What models believe of a task."""
         rows = self._frame.filter(workload=task.workload, part="quality")
         row = rows.filter(pl.col("query_s").is_not_null()).sort("repeat").row(0, named=True)
         asked = Asked(row_features(row), row_profile(row, self._machines))
-        return LearnedPrior(self.models(task), asked, self._space)
+        return LearnedPrior(self.models(task), asked)
 
     def models(self, task: Task) -> ModelSet:
         """Models that have not seen it, with residuals that they have not seen either."""
@@ -67,9 +70,19 @@ class Knowledge:
             self._sets[task.workload] = models_of(self._others(task), self._seed)
         return self._sets[task.workload]
 
+    def enough(self, task: Task) -> bool:
+        """Whether enough is left to learn from."""
+        return len({e.corpus for e in self._others(task) if e.timed}) >= FEWEST_CORPORA
+
     def _others(self, task: Task) -> Sequence[Example]:
-        return [
-            e
-            for e in self._examples
-            if e.corpus != task.corpus and (self._by == "corpus" or e.family != task.family)
-        ]
+        others = [e for e in self._examples if e.corpus != task.corpus]
+        if self._by == "family":
+            return [e for e in others if e.family != task.family]
+        if self._by == "size":
+            own = next(e for e in self._examples if e.workload == task.workload)
+            return [e for e in others if 2 * _tokens(e) <= _tokens(own)]
+        return others
+
+
+def _tokens(example: Example) -> float:
+    return float(example.features.corpus.tokens or 0.0)

@@ -151,7 +151,7 @@ def target_regret(runs: Mapping[str, Runs]) -> float | None:
     if PLAIN not in runs:
         return None
     plain = runs[PLAIN]
-    return float(plain.regret[:, min(TARGET_AT, plain.most)].mean())
+    return float(plain.regret.mean(axis=0)[min(TARGET_AT, plain.most)])
 
 
 def harmed(runs: Mapping[str, Runs]) -> float | None:

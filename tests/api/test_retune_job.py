@@ -66,18 +66,20 @@ class Shop:
     def propose(self, **values: Any) -> None:
         """An operator's settings; names have ``__`` for a dot."""
         named = {name.replace("__", "."): value for name, value in values.items()}
-        made = ("shop", named, "operator", None, self.place.spaces.of)
-        self.place.database.write(lambda s: delivery.propose(s, *made))
+        of = self.place.spaces.of
+        self.place.database.write(
+            lambda s: delivery.propose(s, "shop", named, "operator", None, of)
+        )
 
 
 @pytest.fixture
 def shop(place: Place) -> Iterator[Shop]:
     def asked() -> None:
-        shop.calls += 1
+        made.calls += 1
 
     with evaluating(place, asked) as url, place.worker():
-        shop = Shop(place, searching_app(place, url))
-        yield shop
+        made = Shop(place, searching_app(place, url))
+        yield made
 
 
 def result_of(place: Place, app: App, kind: Any, **arguments: Any) -> dict[str, Any]:

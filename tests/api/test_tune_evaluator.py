@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from api.prepared import TuneRequest
 from api.settings import Settings
 from api.targets import evaluator_target
-from api.tuning import TuneRequest, TuneResult, TuneWatcher, tune
+from api.tuning import TuneResult, tune
+from api.watching import TuneWatcher
 from api.wiring import Parts, load_workload, make_parts
 from autorag.documents import Document, document_to_json
 from autorag.errors import (
