@@ -14,7 +14,9 @@ Shares are scaled to the variance that trees explain of trials they have not see
 what they lack to 1 is noise, or more than so few trials can tell. Where that is little, or trials
 are few, no shares are given. A knob that is inactive in a config stands at its usual value there,
 so that what a reranker brings is counted for the knob that switches it on. Times, memory and tokens
-are explained by their logarithms.
+are explained by their logarithms. Values beyond Tukey's fences are drawn in to them: a search makes
+a few very bad trials early and many good ones that differ little, and it is not the few, each the
+only one of its kind, that the shares should be of.
 
 To describe a study, not to choose by: a knob that was hardly varied cannot show what it is worth,
 and knobs that were changed together share it.
@@ -39,6 +41,9 @@ FEWEST = 10
 
 LEAST_EXPLAINED = 0.3
 """R² out of bag from which on shares are given: below, noise gets shares like those of knobs."""
+
+FENCE = 1.5
+"""Interquartile ranges beyond the quartiles (Tukey 1977)."""
 
 TREES = 100
 MOST_EXPLAINED = 200
@@ -83,7 +88,7 @@ def importance(trials: Sequence[Trial], metric: str, seed: int = 0) -> Importanc
     if count < FEWEST:
         short = f"configs measured: {count}; it takes {FEWEST} to tell knobs apart"
         return Importance(metric, count, unknown=short)
-    values = scale(metric, 1).of(np.array([t.metrics[metric] for t in measured]))
+    values = _fenced(scale(metric, 1).of(np.array([t.metrics[metric] for t in measured])))
     if float(np.ptp(values)) < 1e-12:
         return Importance(metric, count, unknown=f"{metric} was the same in all trials")
     blocks = _blocks([t.config for t in measured])
@@ -109,6 +114,13 @@ def joined(told: Sequence[Importance]) -> dict[str, float]:
 
 
 # -- inside -------------------------------------------------------------------------------------
+
+
+def _fenced(values: Floats) -> Floats:
+    """The values ``(n,)``, none beyond Tukey's fences."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    reach = FENCE * (high - low)
+    return np.clip(values, low - reach, high + reach) if reach > 0 else values
 
 
 def _forest(points: Floats, values: Floats, seed: int) -> Any:

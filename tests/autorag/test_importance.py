@@ -106,6 +106,22 @@ def test_equal_values_tell_nothing() -> None:
     assert told.unknown == "ndcg_at_10 was the same in all trials"
 
 
+def test_one_very_bad_trial_does_not_hide_the_rest() -> None:
+    trials = measured(drawn(50), reranked)
+    trials[7] = replace(trials[7], metrics={QUALITY: -20.0})
+    assert next(iter(importance(trials, QUALITY).shares)) == "rerank.model"
+
+
+def test_a_knob_that_few_trials_show_is_found_though_most_are_alike() -> None:
+    def rare(config: Config) -> float:
+        return 0.9 if config["rerank.model"] == "maxsim" else 0.5
+
+    few = [c for c in drawn(120) if c["rerank.model"] == "maxsim"][:10]
+    alike = [c for c in drawn(120) if c["rerank.model"] != "maxsim"][:50]
+    told = importance(measured(alike + few, rare, noise=0.0), QUALITY)
+    assert next(iter(told.shares)) == "rerank.model"
+
+
 def test_trials_without_a_result_do_not_count() -> None:
     trials = measured(drawn(50), reranked)
     told = importance(trials, QUALITY)

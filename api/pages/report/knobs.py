@@ -13,8 +13,9 @@ LEAST_SHOWN = 0.005
 
 METHOD = (
     "By a forest of trees that learned from these trials (Shapley shares of the variance of what "
-    "it predicts). It holds for this workload and these trials: a knob that was hardly varied "
-    "cannot show what it is worth, and knobs that were changed together share it."
+    "it predicts; what lies far off the other trials counts no more than their edge). It holds for "
+    "this workload and these trials: a knob that was hardly varied cannot show what it is worth, "
+    "and knobs that were changed together share it."
 )
 
 
