@@ -23,6 +23,7 @@ held its bounds in few settings: one at first, one more with every three trials.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,7 +52,7 @@ PRICED = 400
 """Candidates whose seconds are asked, the best ones by expected improvement."""
 
 MOST_REPEATS = 3
-FEWEST = 4
+FEWEST = 8
 """Trials before a search may find that nothing is worth measuring."""
 
 LEAST_SECONDS = 0.05
@@ -142,7 +143,7 @@ class BayesianSearch:
         known = self._surrogate.learn(())
         rows = np.arange(len(known.configs))
         chance = known.chance(rows)
-        order = np.lexsort((known.cost(rows), np.where(chance >= SURE, 0.0, -chance)))
+        order = np.lexsort((known.cost(rows), np.where(chance >= SURE, -1.0, -chance)))
         return [known.configs[i] for i in order]
 
     # -- inside -----------------------------------------------------------------------------
@@ -216,14 +217,16 @@ class BayesianSearch:
     def _again(self, known: Known, trials: Sequence[Trial]) -> tuple[int | None, float]:
         """The measured config that would be best if its bounds held for sure, and what it is worth
         to know."""
-        rows = known.measured
+        tried = Counter(known.rows[t.config] for t in trials)
+        pending = {known.rows[t.config] for t in trials if t.state == "running"}
+        rows = np.array([r for r in known.measured if r not in pending], dtype=np.intp)
         if not known.bounds or not rows.size or len(known.wanted) > 1:
             return None, 0.0
         chance, cost = known.chance(rows), known.cost(rows)
-        counts = np.array([sum(t.config == known.configs[i] for t in trials) for i in rows])
+        again = np.array([tried[r] < MOST_REPEATS for r in rows])
         safe = cost[chance >= SAFE]
         ahead = np.maximum((safe.min() if safe.size else cost.max()) - cost, 0.0)
-        worth = np.where(counts < MOST_REPEATS, ahead * np.minimum(chance, 1.0 - chance), 0.0)
+        worth = np.where(again, ahead * np.minimum(chance, 1.0 - chance), 0.0)
         at = int(worth.argmax())
         return (int(rows[at]), float(worth[at])) if worth[at] > 0 else (None, 0.0)
 

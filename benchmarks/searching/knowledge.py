@@ -71,8 +71,11 @@ class Knowledge:
         return self._sets[task.workload]
 
     def enough(self, task: Task) -> bool:
-        """Whether enough is left to learn from."""
-        return len({e.corpus for e in self._others(task) if e.timed}) >= FEWEST_CORPORA
+        """Whether enough is left to learn from: of a small workload hardly any is half as large."""
+        return (
+            self._by != "size"
+            or len({e.corpus for e in self._others(task) if e.timed}) >= FEWEST_CORPORA
+        )
 
     def _others(self, task: Task) -> Sequence[Example]:
         others = [e for e in self._examples if e.corpus != task.corpus]

@@ -159,7 +159,7 @@ class ReplayCosts:
 
     def __init__(self, answers: Answers, seed: int, wrong: float = 0.4) -> None:
         self._answers = answers
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng([seed, 1])
         self._prices = {
             artifact: price * math.exp(wrong * float(rng.standard_normal()))
             for artifact, price in answers.prices.items()

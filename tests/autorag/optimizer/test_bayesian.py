@@ -155,6 +155,27 @@ def test_what_others_measure_now_is_not_proposed() -> None:
     assert DEFAULT not in found
 
 
+def test_the_best_is_what_has_ended() -> None:
+    """However good what is being measured is expected to be."""
+    one = search(prior=Learned(lambda c: truth(c)["ndcg_at_10"]))
+    best = max(ALL, key=lambda c: truth(c)["ndcg_at_10"])
+    trials = [trial(0, DEFAULT, truth(DEFAULT)), Trial(1, best, "running")]
+    assert one.best(trials) == trials[0]
+
+
+def test_what_is_likely_to_hold_its_bounds_is_ranked_first() -> None:
+    """Faster ones are worse."""
+    slow = Learned(lambda c: float(np.log(truth(c)["latency_p95_ms"])), "latency_p95_ms")
+    goal = parse_objective("min latency_p95_ms subject to latency_p95_ms <= 12")
+    ranked = search(goal, slow).ranked()
+    times = [truth(c)["latency_p95_ms"] for c in ranked]
+    assert times[0] == min(times)
+    bounded = search(parse_objective("max latency_p95_ms subject to latency_p95_ms <= 12"), slow)
+    first = truth(bounded.ranked()[0])["latency_p95_ms"]
+    assert 6 < first < 12
+    assert bounded.ranked()[0] == bounded.guess()
+
+
 def test_what_failed_is_not_proposed_again() -> None:
     trials = play(search(), DEFAULT, lambda c: truth(c) if c == DEFAULT else "failed", 12)
     assert len(set(configs_of(trials))) == len(trials) == 13
