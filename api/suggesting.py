@@ -39,6 +39,9 @@ TRIES = 20
 QUERIES = 100
 """On which an app is taken to measure: it need not say."""
 
+MOST_FIRST = 3
+"""How often what the app runs with is suggested, until it is measured."""
+
 SEED = 0
 SPLIT = "search"
 
@@ -167,7 +170,8 @@ def _end(session: Session, pending: Suggestion, why: str) -> None:
 def _next(service: Service, asked: Asked, risk: float | None) -> Proposal | Stop:
     space = service.spaces.of(asked.app)
     current = space.config({}, base=asked.app.settings)
-    if not asked.trials:
+    mine = [t.state for t in asked.trials if t.config == current]
+    if len(mine) < MOST_FIRST and not {"finished", "running"}.intersection(mine):
         return Proposal(current)
     searched = space.defaulting(current)
     search = BayesianSearch(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -163,6 +163,7 @@ class JobWatcher(TuneWatcher):
     _doing: str = "starting"
     _trial: int | None = None
     _last: Mapping[str, Any] | None = None
+    _notes: list[str] = field(default_factory=list)
 
     def planned(self, estimate: Estimate | None, resumed: int) -> None:
         self._tell("resuming" if resumed else "starting")
@@ -175,6 +176,12 @@ class JobWatcher(TuneWatcher):
         self.context.check()
         self._trial = number
         self._tell("measuring", why=proposal.why or None)
+
+    def said(self, text: str) -> None:
+        self._notes.append(text)
+
+    def search_ended(self, reason: str) -> None:
+        self._notes.append(f"the search ends: {reason}")
 
     def report_started(self, config: Config) -> None:
         self.context.check()
@@ -193,6 +200,8 @@ class JobWatcher(TuneWatcher):
         self._doing = doing
         asked = self.context.job.arguments["trials"]
         told = {"doing": doing, "trial": self._trial, "trials": asked, "last": self._last}
+        if self._notes:
+            told["notes"] = list(self._notes)
         self.context.progress({**told, **stage})
 
 

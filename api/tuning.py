@@ -173,6 +173,13 @@ def _described(workload: Workload, features: WorkloadFeatures | None) -> dict[st
     return {**workload.summary(), "hashes": workload.part_hashes, "features": known}
 
 
+def _shown(trials: Sequence[Trial], objective: Objective) -> Sequence[Trial]:
+    """The trials whose front is shown: of a front that is asked for, those that hold the bounds."""
+    if objective.beside is None:
+        return trials
+    return [t for t in trials if objective.feasible(t.metrics)]
+
+
 def front_of(objective: Objective) -> tuple[Objective, Objective]:
     """The two metrics whose front is shown."""
     first, *second = objective.each
@@ -224,7 +231,7 @@ def _outcome(
         recommended_report=best_report,
         predicted=intervals(best, log.query_results(best.number), rng, groups),
         difference=differences(default_report, best_report, before, after, rng, groups),
-        pareto=pareto_trials(trials, *front_of(objective)),
+        pareto=pareto_trials(_shown(trials, objective), *front_of(objective)),
     )
 
 

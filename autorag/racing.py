@@ -20,6 +20,9 @@ from typing import Any
 
 from autorag.evaluation.sequential import MeanTest
 
+RACED = ("recall_at_1", "recall_at_5", "recall_at_10", "ndcg_at_10", "mrr_at_10")
+"""Metrics that are known of every query as soon as it is answered."""
+
 LEVEL = 0.99
 FEWEST = 20
 """Queries that are asked in any case."""
@@ -35,7 +38,7 @@ class Race:
     """What a measurement runs against.
 
     Attributes:
-        metric: a metric in 0..1 that every query has, to be maximised.
+        metric: of ``RACED``, to be maximised.
         rival: query → its value under the best config so far.
         longest_ms: bound on the 95 % quantile of latency; None where there is none.
     """
@@ -67,13 +70,16 @@ class Referee:
         self._slow = MeanTest(TOO_LONG, LEVEL, queries)
         self._seen = 0
 
-    def lost(self, query: str, metrics: Mapping[str, float], latency_ms: float) -> str | None:
-        """Why the measurement is to end after one more query; None where it goes on."""
+    def lost(
+        self, query: str, metrics: Mapping[str, float], latency_ms: float | None
+    ) -> str | None:
+        """Why the measurement is to end after one more query; None where it goes on. The latency
+        of a slow moment of the machine is None: it tells nothing of the config."""
         race = self._race
         self._seen += 1
         if query in race.rival:
             self._better.add((1.0 + metrics[race.metric] - race.rival[query]) / 2.0)
-        if race.longest_ms is not None:
+        if race.longest_ms is not None and latency_ms is not None:
             self._slow.add(float(latency_ms > TOLERANCE * race.longest_ms))
         if self._seen < FEWEST:
             return None

@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autorag.errors import MeasurementCancelled, MeasurementError, UnreachableError
-from autorag.metrics import metric
 from autorag.objective import Objective
 from autorag.optimizer import Proposal, Stop, Strategy, best_trial
 from autorag.ports import Clock, CostModel, Estimate, Measurement, Measurer, Trial, TrialLog
-from autorag.racing import Race
+from autorag.racing import RACED, Race
 from autorag.space import Config
 
 MOST_SKIPS = 20
@@ -205,7 +204,7 @@ class Study:
         objective = self._plan.objective
         finished = [t for t in self._log.trials() if t.state == "finished"]
         held = [t for t in finished if objective.feasible(t.metrics)]
-        ranks = metric(objective.metric).kind == "ranking" and objective.direction == "max"
+        ranks = objective.metric in RACED and objective.direction == "max"
         if not held or not ranks or objective.beside or objective.needs_generation:
             return None
         results = self._log.query_results(best_trial(held, objective).number)

@@ -41,11 +41,11 @@ def main() -> None:
         before = time.perf_counter()
         space = make_space().for_corpus(CorpusFacts(TOKENS))
         search = a_search(space, a_prior(arguments.table) if kind == "learned" else None)
-        trials = made_up(space, max(arguments.observations))
+        trials = made_up(space, max(arguments.observations) + arguments.repeats)
         search.propose(trials[:1])
         first = time.perf_counter() - before
         for count in arguments.observations:
-            taken = [seconds(search, trials[:count]) for _ in range(arguments.repeats)]
+            taken = [seconds(search, trials, count + i) for i in range(arguments.repeats)]
             figures = (f"{f(taken):.2f}" for f in (min, np.median, max))
             rows.append((kind, count, *figures, f"{first:.1f}", f"{memory_mb():.0f}"))
     knobs = len(list(make_space()))
@@ -87,11 +87,12 @@ def made_up(space: Space, count: int) -> list[Trial]:
     return found
 
 
-def seconds(search: BayesianSearch, trials: list[Trial]) -> float:
+def seconds(search: BayesianSearch, trials: list[Trial], count: int) -> float:
+    """After so many trials, which the search has not seen together before."""
     before = time.perf_counter()
-    proposal = search.propose(trials, used=0.5)
+    proposal = search.propose(trials[:count], used=0.5)
     if isinstance(proposal, Stop):
-        raise SystemExit(f"stopped after {len(trials)} trials: {proposal.reason}")
+        raise SystemExit(f"stopped after {count} trials: {proposal.reason}")
     return time.perf_counter() - before
 
 

@@ -38,6 +38,10 @@ TRUST = 0.9
 UNLABELLED = 1.0
 """Quality on pseudo-queries is off by this much of what configs differ by."""
 
+OTHER_LEVEL = 0.2
+"""Standard deviation of the level of another ranking metric from that of nDCG@10, which stands for
+how configs compare."""
+
 GAIN = 0.3
 """Standard deviation of how much farther or less far apart configs are, as a share."""
 
@@ -65,10 +69,10 @@ class LearnedPrior:
         """See :class:`autorag.ports.Prior`. Of what :meth:`missing` names nothing is known."""
         if metric not in (*RANKED, *LEARNED, MEMORY, ANN_RECALL):
             return None
-        predicted = self._predicted(tuple(configs))
-        if metric in RANKED:
-            return _quality(predicted)
         try:
+            predicted = self._predicted(tuple(configs))
+            if metric in RANKED:
+                return _quality(predicted, 0.0 if metric == QUALITY else OTHER_LEVEL)
             return _other(predicted, metric)
         except InputError:
             return None
@@ -78,8 +82,8 @@ class LearnedPrior:
         lack; None where they lack nothing."""
         try:
             for metric in metrics:
-                if metric in (*LEARNED, MEMORY):
-                    self._predicted((config,)).metric(metric, np.arange(1))
+                if metric in (*RANKED, *LEARNED, MEMORY):
+                    self._predicted((config,)).metric(_stand_in(metric), np.arange(1))
         except InputError as error:
             return str(error)
         return None
@@ -97,7 +101,12 @@ class LearnedPrior:
         return tuple(self._reference.config({}, base=config) for config in configs)
 
 
-def _quality(predicted: Predicted) -> Belief:
+def _stand_in(metric: str) -> str:
+    """The metric that stands for another."""
+    return QUALITY if metric in RANKED else metric
+
+
+def _quality(predicted: Predicted, other_level: float) -> Belief:
     laid = predicted.laid
     names = [one.workload for one in laid.model.landscapes]
     near = np.array([predicted.quality.alike[name] for name in names])
@@ -107,6 +116,7 @@ def _quality(predicted: Predicted) -> Belief:
     apart = (laid.effects - effect).T * np.sqrt(near) * spread
     gain = GAIN * spread * (effect - 0.5)
     strange = STRANGE_QUALITY * _strange(predicted)
+    level = float(np.hypot(level, other_level))
     factors = np.column_stack([np.full(len(effect), level), gain, apart, strange])
     return Belief(predicted.quality.value, factors, rest / 2, UNLABELLED * rest, TRUST)
 

@@ -18,7 +18,7 @@ process. If no posterior can be computed the belief alone decides, and the propo
 
 **On live traffic** a config that misses a bound hurts. With a ``risk``, only candidates are
 proposed whose chance to miss one is below it, and that differ from a config that was measured and
-held its bounds in few settings: one at first, one more with every three trials.
+held its bounds in few settings: one at first, one more with every three that held.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import numpy as np
 
 from autorag.objective import Objective
 from autorag.optimizer.acquisition import (
+    chance_of_all,
     draw,
     expected_hypervolume,
     expected_improvement,
@@ -38,7 +39,7 @@ from autorag.optimizer.acquisition import (
 from autorag.optimizer.candidates import Candidates
 from autorag.optimizer.scales import Floats
 from autorag.optimizer.strategy import EXHAUSTED, Proposal, Stop, best_trial
-from autorag.optimizer.surrogate import Known, Surrogate
+from autorag.optimizer.surrogate import Known, Surrogate, told
 from autorag.ports import CostModel, Prior, Trial
 from autorag.space import Config, Space
 
@@ -56,6 +57,8 @@ FEWEST = 8
 """Trials before a search may find that nothing is worth measuring."""
 
 LEAST_SECONDS = 0.05
+"""What a trial is taken to cost at least."""
+
 LEAST_AREA = 0.003
 """A gain of hypervolume, as a share of what there is, below which measuring is not worth it."""
 
@@ -64,6 +67,7 @@ A_CHANGE = 0.02
 are expected to gain as much, the one that changes less is tried."""
 
 TRIALS_A_STEP = 3
+HOPELESS = 2
 AGAIN = "measured again: whether it holds its bounds is not clear"
 NO_FIT = "by what is believed alone, as no posterior can be computed"
 
@@ -112,13 +116,16 @@ class BayesianSearch:
             known = self._surrogate.learn(trials)
             return self._proposed(known, trials, used, most_s, rng)
         except np.linalg.LinAlgError:
+            if self._risk is not None:
+                return Stop("no posterior can be computed, so nothing is known to be safe")
             tried = {t.config for t in trials}
             left = (Proposal(c, NO_FIT) for c in self.ranked() if c not in tried)
             return next(left, EXHAUSTED)
 
     def best(self, trials: Sequence[Trial]) -> Trial:
         """The measured config that is best by what all measurements say together, among those that
-        are likely to hold their bounds; else the one that is likeliest to. Of a front (two
+        are likely to hold their bounds; else the one that is likeliest to; as it was measured last.
+        Of a front (two
         objectives), and where no posterior can be computed, what was measured decides."""
         try:
             known = self._surrogate.learn(trials)
@@ -131,7 +138,9 @@ class BayesianSearch:
             if trial.state == "finished":
                 by_row.setdefault(known.rows[trial.config], []).append(trial)
         rows = np.array([r for r in known.measured if r in by_row], dtype=np.intp)
-        return best_trial(by_row[known.best(rows, SAFE)], self._objective)
+        if not rows.size:
+            return best_trial(trials, self._objective)
+        return by_row[known.best(rows, SAFE)][-1]
 
     def guess(self, trials: Sequence[Trial] = ()) -> Config:
         """The config that is best by what is known, whether it was measured or not."""
@@ -158,37 +167,47 @@ class BayesianSearch:
     ) -> Proposal | Stop:
         tried = {t.config for t in trials}
         new = np.array([i for i, c in enumerate(known.configs) if c not in tried], dtype=np.intp)
-        new = self._allowed(known, new, trials)
-        if not new.size:
+        new = self._allowed(known, _promising(known, new, trials, self._objective), trials)
+        gains = self._gains(known, new, rng) if new.size else np.zeros(0)
+        again, worth = self._again(known, trials, most_s)
+        most = max(float(gains.max(initial=0.0)), worth)
+        if not new.size and again is None:
             return EXHAUSTED if self._risk is None else Stop("nothing else is safe enough to try")
-        gains = self._gains(known, new, rng)
-        again, worth = self._again(known, trials)
-        most = max(float(gains.max()), worth)
         finished = sum(t.state == "finished" for t in trials)
         if finished > FEWEST and most < self._least(known):
             return Stop(f"no config is expected to gain more than {most:.2g}")
-        if again is not None and worth >= float(gains.max()):
+        if again is not None and worth >= float(gains.max(initial=0.0)):
             return self._told(known, again, worth, AGAIN)
-        best = np.argsort(-gains, kind="stable")[:PRICED]
-        seconds = self._seconds([known.configs[i] for i in new[best]])
+        best, seconds = self._affordable(known, new, gains, most_s)
+        if not best.size:
+            return Stop(f"nothing that is worth measuring fits into {most_s:.0f} s")
         changed = (
             [len(trials[0].config.changed(known.configs[i])) for i in new[best]] if trials else 0
         )
         score = np.log(np.maximum(gains[best], 1e-300)) - A_CHANGE * np.array(changed)
         score -= max(0.0, 1 - used) * np.log(seconds)
-        score[seconds > most_s] = -np.inf
-        at = int(score.argmax())
-        if np.isneginf(score[at]):
-            return Stop(f"nothing that is worth measuring fits into {most_s:.0f} s")
-        chosen = int(best[at])
+        chosen = int(best[int(score.argmax())])
         return self._told(known, int(new[chosen]), float(gains[chosen]), "")
+
+    def _affordable(
+        self, known: Known, new: np.ndarray, gains: Floats, most_s: float
+    ) -> tuple[np.ndarray, Floats]:
+        """The candidates of largest gain that fit into the time, by index, and their seconds."""
+        order = np.argsort(-gains, kind="stable")
+        for start in range(0, len(order), PRICED):
+            some = order[start : start + PRICED]
+            seconds = self._seconds([known.configs[i] for i in new[some]])
+            fits = seconds <= most_s
+            if fits.any():
+                return some[fits], seconds[fits]
+        return np.empty(0, dtype=np.intp), np.empty(0)
 
     def _allowed(self, known: Known, new: np.ndarray, trials: Sequence[Trial]) -> np.ndarray:
         """Candidates that are safe enough to be tried."""
         if self._risk is None:
             return new
         held = [t for t in trials if t.state == "finished" and self._objective.feasible(t.metrics)]
-        steps = 1 + len(trials) // TRIALS_A_STEP
+        steps = 1 + len(held) // TRIALS_A_STEP
         near = [
             i
             for i in new[known.chance(new) >= 1.0 - self._risk]
@@ -214,21 +233,29 @@ class BayesianSearch:
         front = np.stack([known.cost(known.measured, goal) for goal in (0, 1)], axis=1)
         return LEAST_AREA * hypervolume(front, reference(known))
 
-    def _again(self, known: Known, trials: Sequence[Trial]) -> tuple[int | None, float]:
-        """The measured config that would be best if its bounds held for sure, and what it is worth
-        to know."""
+    def _again(
+        self, known: Known, trials: Sequence[Trial], most_s: float
+    ) -> tuple[int | None, float]:
+        """The measured config that would be best if its bounds on times held for sure, and what it
+        is worth to know. Other metrics are the same however often they are measured."""
         tried = Counter(known.rows[t.config] for t in trials)
         pending = {known.rows[t.config] for t in trials if t.state == "running"}
         rows = np.array([r for r in known.measured if r not in pending], dtype=np.intp)
-        if not known.bounds or not rows.size or len(known.wanted) > 1:
+        times = [g for g in known.bounds if self._surrogate.scale(g.metric).noisy]
+        if not times or not rows.size or len(known.wanted) > 1:
             return None, 0.0
         chance, cost = known.chance(rows), known.cost(rows)
+        doubt = chance_of_all(times, known.metrics, rows)
+        doubt = np.minimum(doubt, 1.0 - doubt) * (chance / np.maximum(doubt, 1e-12))
         again = np.array([tried[r] < MOST_REPEATS for r in rows])
         safe = cost[chance >= SAFE]
         ahead = np.maximum((safe.min() if safe.size else cost.max()) - cost, 0.0)
-        worth = np.where(again, ahead * np.minimum(chance, 1.0 - chance), 0.0)
+        if self._risk is not None:
+            again &= chance >= 1.0 - self._risk
+        worth = np.where(again, ahead * doubt, 0.0)
         at = int(worth.argmax())
-        return (int(rows[at]), float(worth[at])) if worth[at] > 0 else (None, 0.0)
+        fits = worth[at] > 0 and self._seconds([known.configs[rows[at]]])[0] <= most_s
+        return (int(rows[at]), float(worth[at])) if fits else (None, 0.0)
 
     def _seconds(self, configs: Sequence[Config]) -> Floats:
         expected = [self._costs.estimate(c, self._queries).seconds for c in configs]
@@ -249,6 +276,26 @@ class BayesianSearch:
         if chance is not None:
             parts.append(f"every bound held with {chance:.0%}")
         return Proposal(known.configs[row], ", ".join(parts), gain, chance)
+
+
+def _promising(
+    known: Known, new: np.ndarray, trials: Sequence[Trial], objective: Objective
+) -> np.ndarray:
+    """Candidates without what never worked: a choice with which ``HOPELESS`` trials failed, or did
+    not tell what the objective needs, and none succeeded. All of them where none is left."""
+    failed: Counter[tuple[str, object]] = Counter()
+    worked: set[tuple[str, object]] = set()
+    for trial in trials:
+        parts = [(k, v) for k, v in trial.config.items() if isinstance(v, str)]
+        if trial.state == "failed" or (trial.metrics and not told(trial, objective)):
+            failed.update(parts)
+        elif trial.metrics:
+            worked.update(parts)
+    hopeless = {p for p, times in failed.items() if times >= HOPELESS and p not in worked}
+    if not hopeless:
+        return new
+    kept = [i for i in new if hopeless.isdisjoint(known.configs[i].items())]
+    return np.array(kept, dtype=np.intp) if kept else new
 
 
 def reference(known: Known) -> tuple[float, float]:

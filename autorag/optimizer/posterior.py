@@ -48,9 +48,10 @@ EVIDENCE_FROM = 5
 """Measurements from which on they weigh against a belief as a whole: fewer can be explained by
 anything."""
 
-KEPT = 3
+KEPT = 8
 LEAST_WEIGHT = 0.02
-"""Explanations that are kept: the best ones of each kind, if the kind weighs something."""
+"""Explanations that are kept: the best ones of each kind, if the kind weighs something. Of equals
+(before there are measurements) some of every sort."""
 
 JITTER = 1e-6
 
@@ -231,7 +232,8 @@ def posterior(points: Floats, belief: Belief | None, seen: Observations, scale: 
     for kind in (np.flatnonzero(informed), np.flatnonzero(~informed)):
         total = float(weights[kind].sum())
         if total >= LEAST_WEIGHT:
-            best = kind[np.argsort(-weights[kind], kind="stable")[:KEPT]]
+            mixed = np.random.default_rng(0).permutation(kind)
+            best = mixed[np.argsort(-np.round(weights[mixed], 12), kind="stable")[:KEPT]]
             kept += best.tolist()
             shares += (total * weights[best] / weights[best].sum()).tolist()
     return Posterior(tuple(found[i] for i in kept), np.array(shares) / sum(shares))

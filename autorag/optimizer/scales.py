@@ -33,12 +33,15 @@ class Scale:
         noise: standard deviations of a measurement that are thought possible, the usual one first.
         spread: standard deviations over configs that are thought possible.
         least_gain: an improvement below which another measurement is not worth it.
+        noisy: whether it differs from one measurement of a config to the next. What quality on some
+            queries tells of others is off too, but by the same each time.
     """
 
     logarithmic: bool
     noise: tuple[float, ...]
     spread: tuple[float, ...]
     least_gain: float
+    noisy: bool = False
 
     def of(self, values: Floats | float) -> Floats:
         """Values of the metric on this scale, the same shape."""
@@ -50,7 +53,7 @@ class Scale:
         return math.exp(value) if self.logarithmic else value
 
 
-_TIMES = Scale(True, (0.05, 0.15), (0.2, 0.5, 1.0, 2.0), 0.01)
+_TIMES = Scale(True, (0.05, 0.15), (0.2, 0.5, 1.0, 2.0), 0.01, noisy=True)
 _COUNTS = Scale(True, (0.003, 0.03), (0.1, 0.4, 1.0, 2.0), 0.005)
 
 

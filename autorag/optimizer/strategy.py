@@ -69,6 +69,7 @@ def best_trial(trials: Sequence[Trial], objective: Objective) -> Trial:
     scaled to its range over the front."""
     finished = [t for t in trials if t.state == "finished"]
     held = [t for t in finished if objective.feasible(t.metrics)]
+    held = [t for t in held if all(math.isfinite(o.cost(t.metrics)) for o in objective.each)]
     if objective.beside is None or not held:
         return min(finished, key=lambda t: objective.rank(t.metrics))
     front = pareto_trials(held, *objective.each)
@@ -85,7 +86,12 @@ def best_trial(trials: Sequence[Trial], objective: Objective) -> Trial:
 
 def pareto_trials(trials: Sequence[Trial], first: Objective, second: Objective) -> list[Trial]:
     """Finished trials that no other beats in both objectives, the best in the second first."""
-    finished = [t for t in trials if t.state == "finished" and second.metric in t.metrics]
+    finished = [
+        t
+        for t in trials
+        if t.state == "finished"
+        and all(math.isfinite(one.cost(t.metrics)) for one in (first, second))
+    ]
     front: list[Trial] = []
     for trial in sorted(finished, key=lambda t: (second.cost(t.metrics), first.cost(t.metrics))):
         if not front or first.cost(trial.metrics) < first.cost(front[-1].metrics):

@@ -126,7 +126,7 @@ class Surrogate:
         best = list(dict.fromkeys(t.config for t in ranked))[:BEST]
         points = self._points([t.config for t in trials], self._candidates.around(best, rng))
         kept = _kept(ranked, finished)
-        values = _values(kept, self._objective.metrics)
+        values = _values(kept, self._objective)
         known = self._fit(points, values)
         pending = [t.config for t in trials if t.state == "running"]
         if not pending:
@@ -154,11 +154,12 @@ class Surrogate:
 
     def _seen(self, name: str, points: _Points, values: Values) -> Observations:
         on, belief = self.scale(name), points.beliefs[name]
+        weigh = sum if on.noisy else max
         stands_in = self._indirect and METRICS[name].kind == "ranking"
         return Observations(
             np.array([points.rows[config] for config in values], dtype=np.intp),
             np.array([_mean(name, on, v) for v in values.values()]),
-            np.array([sum(share for _, share in v) for v in values.values()]),
+            np.array([weigh(share for _, share in v) for v in values.values()]),
             belief.indirect if stands_in and belief is not None else 0.0,
         )
 
@@ -170,12 +171,16 @@ class Surrogate:
         return base.joined(self._made(tuple(more))) if more else base
 
     def _made(self, configs: tuple[Config, ...]) -> _Points:
-        beliefs = {
-            name: None if self._prior is None else self._prior.believe(name, configs)
-            for name in self._objective.metrics
-        }
+        beliefs = {name: self._believed(name, configs) for name in self._objective.metrics}
         rows = {c: i for i, c in enumerate(configs)}
         return _Points(configs, rows, encoded(self._space, configs), beliefs)
+
+    def _believed(self, name: str, configs: tuple[Config, ...]) -> Belief | None:
+        """What is believed of a metric, None where that is no number."""
+        found = None if self._prior is None else self._prior.believe(name, configs)
+        if found is None or not np.isfinite(found.mean).all():
+            return None
+        return found if np.isfinite(found.factors).all() else None
 
     def _goals(self) -> tuple[list[Goal], list[Goal]]:
         objective = self._objective
@@ -224,11 +229,16 @@ def _kept(ranked: Sequence[Trial], finished: Sequence[Trial]) -> list[Trial]:
     return [*best, *newest[: MOST_MEASURED - len(best)]]
 
 
-def _values(measured: Sequence[Trial], names: Sequence[str]) -> Values:
+def told(trial: Trial, objective: Objective) -> bool:
+    """Whether a trial tells every metric of the objective."""
+    return all(math.isfinite(trial.metrics.get(name, math.nan)) for name in objective.metrics)
+
+
+def _values(measured: Sequence[Trial], objective: Objective) -> Values:
     """What was measured of each config; trials that lack a metric that counts are left out."""
     found: Values = {}
     for trial in measured:
-        if all(math.isfinite(trial.metrics.get(name, math.nan)) for name in names):
+        if told(trial, objective):
             share = float(trial.conditions.get(SEEN, 1.0))
             found.setdefault(trial.config, []).append((trial.metrics, share))
     return found

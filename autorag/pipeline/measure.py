@@ -113,7 +113,8 @@ class _Calmest:
             first = self._found[i][1] is None
             self._found[i] = min(self._found[i], (max(before, after), result), key=_calmer)
             if self._referee is not None and first:
-                self.lost = _lost(self._referee, pipeline, queries[i], result)
+                slow = self._pace.slow(max(before, after))
+                self.lost = _lost(self._referee, pipeline, queries[i], result, slow=slow)
                 if self.lost is not None:
                     break
                 after = self._pace.now()
@@ -121,10 +122,12 @@ class _Calmest:
         return time.perf_counter() - started
 
 
-def _lost(referee: Referee, pipeline: Pipeline, query: Query, result: Result) -> str | None:
+def _lost(
+    referee: Referee, pipeline: Pipeline, query: Query, result: Result, *, slow: bool
+) -> str | None:
     """Why a measurement is to end after this query."""
     metrics = ranking_metrics(first_ranks(query.units, pipeline.occurrences(result)))
-    return referee.lost(query.id, metrics, sum(result.stage_ms.values()))
+    return referee.lost(query.id, metrics, None if slow else sum(result.stage_ms.values()))
 
 
 def _calmer(found: tuple[float, Result | None]) -> tuple[bool, float]:

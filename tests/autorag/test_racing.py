@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorag.objective import parse_objective
 from autorag.ports import LOST, SEEN, Measurement
 from autorag.racing import FEWEST, TOLERANCE, Race, Referee
 from autorag.study import Limits
@@ -62,6 +63,20 @@ def test_what_is_far_too_slow_ends_as_soon_as_may_be() -> None:
 def test_what_is_near_the_bound_is_measured_to_its_end(bound: float) -> None:
     times = [0.99 * TOLERANCE * bound] * 100
     assert ended(against([0.5] * 100, bound), [0.5] * 100, times) == (100, None)
+
+
+def test_slow_moments_of_the_machine_do_not_count() -> None:
+    referee = Referee(against([0.5] * 100, 20.0), 100)
+    assert all(referee.lost(str(i), {METRIC: 0.5}, None) is None for i in range(100))
+
+
+def test_there_is_no_race_on_what_is_known_only_in_the_end() -> None:
+    setting = Setting(lambda c: {"ann_recall_at_10": 1.0})
+    setting.objective = parse_objective("max ann_recall_at_10")
+    setting.measurer = RacingMeasurer(setting.answer, setting.clock, setting.seconds)
+    setting.measurer.races = []
+    setting.run(Limits(2))
+    assert setting.measurer.races == [None] * 3
 
 
 def test_a_few_slow_queries_are_allowed() -> None:

@@ -175,6 +175,15 @@ def test_with_a_risk_steps_are_small_and_hold_the_bounds(app: App) -> None:
     assert missed <= 1
 
 
+def test_what_the_app_runs_with_is_suggested_until_it_is_measured(app: App) -> None:
+    first = asked(app)
+    told(app, first["trial"], failed="the client died")
+    again = ok(app.client.post(app.url("/suggestions"), json={"client": "one", "risk": 0.1}))
+    assert again["config"] == first["config"]
+    told(app, again["trial"], metrics=quality(again["config"]))
+    assert asked(app)["config"] != first["config"]
+
+
 @pytest.mark.parametrize("risk", [0, 1, -0.1, "low"])
 def test_a_risk_is_a_chance(app: App, risk: object) -> None:
     answer = app.client.post(app.url("/suggestions"), json={"client": "live", "risk": risk})
