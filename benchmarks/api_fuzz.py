@@ -51,7 +51,7 @@ APPS = ("support", "search", "frozen", "mine", "0", "doomed")
 """``mine`` is the app that fuzzes, ``0`` the simplest of all names, which is tried often."""
 
 IDS = ("job", "schedule", "trial", "restart", "number")
-EXCLUDED = {"use_after_free": ("cancel_job",)}
+EXCLUDED = {"use_after_free": ("cancel_job", "get_job")}
 
 
 @dataclass
