@@ -34,7 +34,7 @@ STRATEGIES = ("bayesian", "greedy", "random")
 
 RECALLED = 3
 """Configs of earlier studies that are measured again before all else, in half of the trials at
-most."""
+most, rounded up: an only trial is one of them."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def begin(study: Beginning, engine: Engine, number: int, watcher: TuneWatcher) -
     """The strategy of a study with this number, which begins with what earlier ones found."""
     known = _known(study, StudyRepository(engine, study.parts.clock), number)
     first = [config for config in known if config != study.prepared.plan.default]
-    most = min(RECALLED, study.request.trials // 2)
+    most = min(RECALLED, -(-study.request.trials // 2))
     return WarmStart(first[:most], _strategy(study, known, engine, watcher))
 
 
