@@ -34,6 +34,11 @@ from models.recall import ANN_RECALL
 from models.training import LEARNED, ModelSet
 
 TRUST = 0.9
+"""Chance that a belief tells more than none would, before anything is measured: a constant, not
+learned; from the fifth measurement on evidence counts."""
+
+UNKNOWN_SPREAD = 0.05
+"""Standard deviations where no residual tells of a metric."""
 
 UNLABELLED = 1.0
 """Quality on pseudo-queries is off by this much of what configs differ by."""
@@ -151,7 +156,7 @@ def _spreads(models: ModelSet, metric: str) -> tuple[float, float]:
     """Standard deviations of residuals: of their level between corpora, and within one."""
     known = models.recall.residuals if metric == ANN_RECALL and models.recall else models.residuals
     if metric not in known.metrics:
-        return 0.05, 0.05
+        return UNKNOWN_SPREAD, UNKNOWN_SPREAD
     column = known.values[:, known.metrics.index(metric)]
     levels, within = [], []
     for corpus in np.unique(known.corpora):
@@ -160,6 +165,6 @@ def _spreads(models: ModelSet, metric: str) -> tuple[float, float]:
             levels.append(float(own.mean()))
             within.append(float(own.var()))
     if not levels:
-        return 0.05, 0.05
+        return UNKNOWN_SPREAD, UNKNOWN_SPREAD
     level, rest = np.sqrt(np.mean(np.square(levels))), np.sqrt(np.mean(within))
     return max(float(level), LEAST_LEVEL), max(float(rest), LEAST_RESIDUAL)

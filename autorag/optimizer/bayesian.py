@@ -7,11 +7,10 @@ the candidate with the largest
 
     log(expected improvement) - α log(expected seconds) - β changed settings
 
-with α = 1 - share of the budget used,
-where the seconds are those of a config *given the artifacts that are built already*: while there is
-time, what is cheap is preferred (landmarks, and the hot settings of a build that is there), towards
-the end what is best (Lee et al. 2020). Where the best config is only likely to hold its bounds, to
-measure it again is a candidate too.
+with α = 1 - share of the budget used, where the seconds are those of a config *given the artifacts
+that are built already*: while there is time, what is cheap is preferred (landmarks, and the hot
+settings of a build that is there), towards the end what is best (Lee et al. 2020). Where it is only
+likely that the best config holds its bounds on times, to measure it again is a candidate too.
 
 Without a belief, on an objective or a space that models do not know, the same is a plain Gaussian
 process. If no posterior can be computed the belief alone decides, and the proposal says so.
@@ -68,6 +67,8 @@ are expected to gain as much, the one that changes less is tried."""
 
 TRIALS_A_STEP = 3
 HOPELESS = 2
+"""Trials in which a choice fails, and none in which it works, before it is given up."""
+
 AGAIN = "measured again: whether it holds its bounds is not clear"
 NO_FIT = "by what is believed alone, as no posterior can be computed"
 
@@ -125,8 +126,8 @@ class BayesianSearch:
     def best(self, trials: Sequence[Trial]) -> Trial:
         """The measured config that is best by what all measurements say together, among those that
         are likely to hold their bounds; else the one that is likeliest to; as it was measured last.
-        Of a front (two
-        objectives), and where no posterior can be computed, what was measured decides."""
+        Of a front (two objectives), and where no posterior can be computed, what was measured
+        decides."""
         try:
             known = self._surrogate.learn(trials)
         except np.linalg.LinAlgError:
@@ -181,10 +182,9 @@ class BayesianSearch:
         best, seconds = self._affordable(known, new, gains, most_s)
         if not best.size:
             return Stop(f"nothing that is worth measuring fits into {most_s:.0f} s")
-        changed = (
-            [len(trials[0].config.changed(known.configs[i])) for i in new[best]] if trials else 0
-        )
-        score = np.log(np.maximum(gains[best], 1e-300)) - A_CHANGE * np.array(changed)
+        current = trials[0].config if trials else known.configs[0]
+        changed = np.array([len(current.changed(known.configs[i])) for i in new[best]])
+        score = np.log(np.maximum(gains[best], 1e-300)) - A_CHANGE * changed
         score -= max(0.0, 1 - used) * np.log(seconds)
         chosen = int(best[int(score.argmax())])
         return self._told(known, int(new[chosen]), float(gains[chosen]), "")

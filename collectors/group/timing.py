@@ -20,7 +20,7 @@ from autorag.space import Config
 from autorag.workload import read_snapshot
 from collectors.counters import Counters
 from collectors.group.job import GroupJob
-from collectors.trial_process import Pass, run_passes
+from collectors.trial_process import Pass, calmest, run_passes
 
 MEANS = ("answer_f1", "answer_em")
 
@@ -58,7 +58,7 @@ class Timing:
         passes = run_passes(
             self._counters, lambda: run_queries(pipeline, self._queries, self._pace)
         )
-        kept = min(passes, key=lambda p: (p.pressure or 0.0, p.asked.slow))
+        kept = calmest(passes)
         answering = time.perf_counter()
         results = self._results(pipeline, kept)
         query_s = time.perf_counter() - answering

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any
 
 from api.pages import charts
 from api.pages.charts import Kind, Mark
 from api.pages.page import moved_knobs, number_text
 from autorag.evaluation.paired import Interval
 from autorag.importance import Importance
-from autorag.metrics import METRICS
-from autorag.objective import Objective
+from autorag.objective import Direction, Objective, natural_direction
 from autorag.optimizer import best_trial
 from autorag.outcome import Outcome
 from autorag.ports import Trial
@@ -74,12 +73,12 @@ def better(goal: Objective, name: str, gap: Interval) -> bool:
     return (gap.low > 0) == (direction(goal, name) == "max")
 
 
-def direction(goal: Objective, name: str) -> Literal["max", "min"]:
+def direction(goal: Objective, name: str) -> Direction:
     """In which direction a metric is better, by the objective or by its nature."""
     for one in goal.each:
         if one.metric == name:
             return one.direction
-    return "max" if METRICS[name].higher_is_better else "min"
+    return natural_direction(name)
 
 
 def state_text(trial: Trial) -> str:
